@@ -1,0 +1,1 @@
+"""Alerts: the rules, and the system that judges values by them."""

@@ -1,0 +1,255 @@
+"""The command line: ``quantum-monitor demo | export | clean | check``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from quantum_monitor._version import __version__
+from quantum_monitor.config import ConfigurationError, check
+from quantum_monitor.store.export import export_run
+from quantum_monitor.store.layout import find_runs
+from quantum_monitor.store.reader import StoredRun
+from quantum_monitor.store.retention import delete, parse_retention, plan
+
+if TYPE_CHECKING:
+    from quantum_monitor.store.retention import RunToDelete
+
+_PROGRAM = "quantum-monitor"
+_FORMATS = {"json": "json", "csv": "csv", "comprehensive": "json"}
+_RUNS_NAMED_AT_MOST = 10
+_DAY = 86_400.0
+_FAILED, _MISUSED, _INTERRUPTED = 1, 2, 130
+
+
+class _FailureError(Exception):
+    """Expected trouble: the sentence is all that the person needs."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(_MISUSED, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: the arguments; those of the process unless given.
+
+    Returns:
+        The exit status: 0 done, 1 failed, 2 misused, 130 interrupted. What went wrong stands on one line of stderr.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        status: int = arguments.run_command(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output has had enough. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _FAILED
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except ConfigurationError as error:
+        for problem in error.problems:
+            _complain(problem)
+        return _FAILED
+    except (_FailureError, OSError) as error:
+        _complain(error)
+        return _FAILED
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(_PROGRAM, description="Prometheus metrics from inside the training of a quantum circuit.")
+    parser.add_argument("--version", action="version", version=f"{_PROGRAM} {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    demo = commands.add_parser("demo", help="trace the energy of H2 from bond to bond, with metrics to scrape")
+    demo.add_argument("--serve", action="store_true", help="keep serving the metrics until interrupted")
+    demo.add_argument("--steps", type=_whole(1), default=150, metavar="N",
+                      help="training steps for each bond length; 150 unless given")  # fmt: skip
+    demo.add_argument("--port", type=_whole(0, 65_535), default=9888, metavar="N",
+                      help="port of the metrics; 9888 unless given, 0 for any free one")  # fmt: skip
+    demo.add_argument("--storage", type=Path, metavar="DIR", help="folder that the runs are kept in")
+    demo.set_defaults(run_command=_demo)
+
+    export = commands.add_parser("export", help="write stored runs to files")
+    export.add_argument("dir", type=Path, metavar="DIR", help="a run's directory, an experiment's or a storage folder")
+    export.add_argument("--format", choices=_FORMATS, default="json", help="json unless given")
+    export.add_argument("--output", type=Path, metavar="PATH",
+                        help="the file; a folder for several runs; the working directory unless given")  # fmt: skip
+    export.add_argument("--run", metavar="R", help="only the runs of that name, or whose id begins so")
+    export.set_defaults(run_command=_export)
+
+    clean = commands.add_parser(
+        "clean", help="delete old runs",
+        description="Shows what it would delete and asks. Without a terminal to ask on it deletes nothing and exits "
+        "with status 2, unless --yes is given. Runs that are being written stay.",
+    )  # fmt: skip
+    clean.add_argument("dir", type=Path, metavar="DIR", help="a storage folder, or an experiment's")
+    rule = clean.add_mutually_exclusive_group(required=True)
+    rule.add_argument("--older-than", type=_age, metavar="AGE", help="runs that ended longer ago: 12h, 30d, 2w")
+    rule.add_argument("--keep-last", type=_whole(1), metavar="N", help="all but the last N of each experiment")
+    clean.add_argument("--yes", action="store_true", help="do not ask")
+    clean.set_defaults(run_command=_clean)
+
+    check_config = commands.add_parser("check", help="say what is wrong in a configuration file, all at once")
+    check_config.add_argument("config", type=Path, metavar="CONFIG", help="the YAML file")
+    check_config.set_defaults(run_command=_check)
+    return parser
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from quantum_monitor import demo
+
+    return demo.main(arguments)
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    runs = _chosen(_runs_in(arguments.dir), arguments.run, arguments.dir)
+    failed = False
+    for run in runs:
+        target = _target(run, arguments.output, _FORMATS[arguments.format], single=len(runs) == 1)
+        try:
+            written = export_run(StoredRun(run), target, arguments.format)
+        except (OSError, ValueError, sqlite3.Error) as error:
+            _complain(f"{run} was not exported: {error}")
+            failed = True
+        else:
+            print(_shown(written))
+    return _FAILED if failed else 0
+
+
+def _runs_in(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise _FailureError(f"{folder} is not a folder; give a storage folder, such as ./quantum_monitoring")
+    runs = find_runs(folder)
+    if not runs:
+        raise _FailureError(f"{folder} holds no runs; give a storage folder, such as ./quantum_monitoring")
+    return runs
+
+
+def _chosen(runs: list[Path], wanted: str | None, folder: Path) -> list[Path]:
+    if wanted is None:
+        return runs
+    names = {run: _name(run) for run in runs}
+    chosen = [run for run, name in names.items() if wanted == name or run.name.startswith(wanted)]
+    if not chosen:
+        known = sorted(set(names.values()))
+        some = ", ".join(known[:_RUNS_NAMED_AT_MOST]) + (", ..." if len(known) > _RUNS_NAMED_AT_MOST else "")
+        raise _FailureError(f"{folder} holds no run {wanted!r}; it holds {some}")
+    return chosen
+
+
+def _name(run: Path) -> str:
+    try:
+        return str(StoredRun(run).info.get("name", run.name))
+    except (OSError, ValueError):
+        return run.name
+
+
+def _target(run: Path, output: Path | None, suffix: str, *, single: bool) -> Path:
+    if output is not None and single and not output.is_dir():
+        return output
+    folder = Path() if output is None else output
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{run.parent.name}-{run.name}.{suffix}"
+
+
+def _clean(arguments: argparse.Namespace) -> int:
+    if not arguments.dir.is_dir():
+        raise _FailureError(f"{arguments.dir} is not a folder; give a storage folder, such as ./quantum_monitoring")
+    going = plan(arguments.dir, older_than=arguments.older_than, keep_last=arguments.keep_last)
+    if not going:
+        print("Nothing to delete.")
+        return 0
+    _show(going)
+    if not arguments.yes:
+        if not sys.stdin.isatty():
+            _complain("nothing was deleted, for there is no terminal to ask on; give --yes")
+            return _MISUSED
+        if not _agrees(f"Delete {_counted(len(going))}? [y/N] "):
+            print("Nothing was deleted.")
+            return 0
+    outcome = delete(going)
+    for path, reason in outcome.failed:
+        _complain(f"{path} stays: {reason}")
+    print(f"Deleted {_counted(len(outcome.deleted))}, {_size(outcome.freed_bytes)}.")
+    return _FAILED if outcome.failed else 0
+
+
+def _show(going: list[RunToDelete]) -> None:
+    now = time.time()
+    for run in going:
+        age = (now - run.started) / _DAY
+        print(f"{age:8.1f} days  {_size(run.size_bytes):>10}  {_shown(run.path)}  ({_shown(run.name)}: {run.reason})")
+    print(f"{_counted(len(going))}, {_size(sum(run.size_bytes for run in going))}")
+
+
+def _agrees(question: str) -> bool:
+    try:
+        return input(question).strip().lower() in {"y", "yes"}
+    except EOFError:
+        return False
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    problems = check(arguments.config)
+    for problem in problems:
+        print(_shown(f"{arguments.config}: {problem}"))
+    if not problems:
+        print(_shown(f"{arguments.config}: OK"))
+    return _FAILED if problems else 0
+
+
+def _whole(low: int, high: int = 1_000_000_000) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.isdecimal() or len(text) > len(str(high)) or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
+        return int(text)
+
+    return read
+
+
+def _age(text: str) -> float:
+    try:
+        age = parse_retention(text)["older_than"]
+    except ValueError:
+        age = None
+    if age is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no age; give one such as 12h, 30d or 2w")
+    return age
+
+
+def _complain(reason: object) -> None:
+    print(f"{_PROGRAM}: {_shown(reason)}", file=sys.stderr)
+
+
+def _shown(text: object) -> str:
+    """The text in one line and without what a terminal would obey: names of runs come from anywhere."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
+
+
+def _counted(runs: int) -> str:
+    return "1 run" if runs == 1 else f"{runs} runs"
+
+
+def _size(size: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1_000 or unit == "GB":
+            break
+        size /= 1_000
+    return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

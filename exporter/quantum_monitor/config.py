@@ -1,0 +1,299 @@
+"""Configuration: arguments, a YAML file, the environment and the defaults, in that order of strength."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from quantum_monitor import config_values as values
+from quantum_monitor.alerts.rules import AlertConfig, nearest, short
+from quantum_monitor.config_file import Document, Place, read_file, read_value
+from quantum_monitor.faults import FAULTS
+
+Problem = tuple[Place, str]
+
+_PREFIX = "QUANTUM_MONITOR_"
+_FILE_VARIABLE = "QUANTUM_MONITOR_CONFIG"
+_PASSWORD_VARIABLE = "QUANTUM_MONITOR_BASIC_AUTH_PASSWORD"  # noqa: S105 - the name of a variable, not a password
+_PASSWORD_BYTES_AT_MOST = 4_096
+
+
+class ConfigurationError(ValueError):
+    """Wrong configuration: all that is wrong, each with its field, its value and the mend.
+
+    Attributes:
+        problems: one sentence for each problem.
+    """
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+@dataclass(frozen=True)
+class _Option:
+    """How the values of a field are checked, and what environment variable sets it."""
+
+    read: values.Reader
+    from_text: Callable[[str], Any]
+    variable: str | None
+
+
+def _by(
+    read: values.Reader, *, from_text: Callable[[str], Any] = read_value, variable: str | None = None
+) -> dict[str, _Option]:
+    return {"option": _Option(read, from_text, variable)}
+
+
+def _text_by(read: values.Reader, *, variable: str | None = None) -> dict[str, _Option]:
+    return _by(read, from_text=str, variable=variable)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All options of a monitor, checked. ``load_settings`` makes them.
+
+    Attributes:
+        experiment_name: the label ``experiment``, and the folder below ``storage_path``.
+        tracking_uri: where MLflow keeps its runs; None for MLflow's own choice. May hold a password: not in the repr.
+        enable_mlflow: hand runs over to MLflow where it is installed.
+        enable_wandb: hand runs over to Weights & Biases.
+        wandb_project: the project there; None for the experiment's name.
+        alert_config: thresholds by alert key (None switches an alert off), and rules of their own by metric name.
+        storage_path: the folder that runs are kept in.
+        metrics_port: of the ``/metrics`` endpoint; 0 for any free one, None for no endpoint.
+        metrics_addr: the address that the endpoint listens on.
+        labels: constant labels on every series; at most 10.
+        history_limit: values of each metric kept in memory.
+        retention: what is kept of earlier runs at start: an age such as "30d", or a number of runs; None keeps all.
+        final_scrape_timeout: seconds that the end of the process waits for its last values to be scraped.
+        grace_period: seconds for which a run that ended keeps its series.
+        discovery_dir: the folder in which the endpoint announces itself; None for nowhere.
+        tls_cert_file: PEM file of the server's certificate; None for plain HTTP.
+        tls_key_file: PEM file of its key; None where the certificate's file holds it.
+        tls_client_ca_file: PEM file of the authorities whose clients may read; None lets clients in without.
+        basic_auth_user: the user that may read; None asks for none.
+        basic_auth_password_file: file whose first line is the password.
+        custom_series_limit: names that a run may have in ``quantum_custom_metric``.
+        step_duration_buckets: upper bounds in seconds of the histogram of step durations.
+        execution_duration_buckets: likewise of execution times.
+        queue_duration_buckets: likewise of queue times.
+        basic_auth_password: the password, from the file or QUANTUM_MONITOR_BASIC_AUTH_PASSWORD. Not in the repr.
+    """
+
+    experiment_name: str = field(default="quantum_experiment", metadata=_text_by(values.text))
+    tracking_uri: str | None = field(default=None, repr=False, metadata=_text_by(values.secret_text))
+    enable_mlflow: bool = field(default=True, metadata=_by(values.flag, from_text=values.flag_word))
+    enable_wandb: bool = field(default=False, metadata=_by(values.flag, from_text=values.flag_word))
+    wandb_project: str | None = field(default=None, metadata=_text_by(values.text))
+    alert_config: AlertConfig | None = field(default=None, metadata=_by(values.alerts))
+    storage_path: Path = field(default=Path("quantum_monitoring"), metadata=_text_by(values.path))
+    metrics_port: int | None = field(default=9888, metadata=_by(values.optional(values.whole(0, 65_535))))
+    metrics_addr: str = field(default="127.0.0.1", metadata=_text_by(values.address))
+    labels: Mapping[str, str] | None = field(default=None, metadata=_by(values.labels))
+    history_limit: int = field(default=10_000, metadata=_by(values.whole(1, 10_000_000)))
+    retention: str | int | None = field(default=None, metadata=_by(values.retention))
+    final_scrape_timeout: float = field(default=0, metadata=_by(values.number(0, 3_600)))
+    grace_period: float = field(default=60, metadata=_by(values.number(0, 600)))
+    discovery_dir: Path | None = field(
+        default=None, metadata=_text_by(values.path, variable="QUANTUM_MONITOR_DISCOVERY")
+    )
+    tls_cert_file: Path | None = field(default=None, metadata=_text_by(values.existing_file))
+    tls_key_file: Path | None = field(default=None, metadata=_text_by(values.existing_file))
+    tls_client_ca_file: Path | None = field(default=None, metadata=_text_by(values.existing_file))
+    basic_auth_user: str | None = field(default=None, metadata=_text_by(values.user_name))
+    basic_auth_password_file: Path | None = field(default=None, metadata=_text_by(values.existing_file))
+    custom_series_limit: int = field(default=1_000, metadata=_by(values.whole(0, 100_000)))
+    step_duration_buckets: tuple[float, ...] = field(
+        default=(0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 30.0), metadata=_by(values.buckets)
+    )
+    execution_duration_buckets: tuple[float, ...] = field(
+        default=(0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0), metadata=_by(values.buckets)
+    )
+    queue_duration_buckets: tuple[float, ...] = field(
+        default=(1.0, 10.0, 60.0, 300.0, 1_800.0, 7_200.0), metadata=_by(values.buckets)
+    )
+    basic_auth_password: str | None = field(default=None, repr=False)
+
+
+_OPTIONS: Mapping[str, _Option] = {f.name: f.metadata["option"] for f in fields(Settings) if f.metadata}
+_DEFAULTS: Mapping[str, Any] = {f.name: f.default for f in fields(Settings)}
+_VARIABLES: Mapping[str, str] = {option.variable or _PREFIX + name.upper(): name for name, option in _OPTIONS.items()}
+
+
+def load_settings(
+    arguments: Mapping[str, object], *, config: str | Path | None = None, environ: Mapping[str, str] = os.environ
+) -> Settings:
+    """Put the settings of a monitor together.
+
+    Stronger before weaker: ``arguments``, the YAML file, the environment, the default. The public signature shows plain
+    defaults, so an argument that equals its default counts as not given: it cannot overrule a file. A wrong value is an
+    error even where a stronger one hides it. Paths in the file are taken from the working directory.
+
+    Args:
+        arguments: field to value, as handed to ``QuantumMonitor``.
+        config: a YAML file; else the one that QUANTUM_MONITOR_CONFIG names; else none.
+        environ: the environment. ``QUANTUM_MONITOR_<FIELD>`` in capitals sets a field (``discovery_dir`` is
+            QUANTUM_MONITOR_DISCOVERY); an empty variable counts as not given. Texts and paths are taken as they are,
+            switches are 0/1, false/true, no/yes or off/on, anything else is read as YAML: ``null``, ``[0.1, 1]``.
+
+    Raises:
+        ConfigurationError: something is wrong; all problems at once.
+    """
+    problems: list[str] = []
+    chosen = _from_environment(environ, problems)
+    file = config if config is not None else environ.get(_FILE_VARIABLE) or None
+    if file is not None:
+        chosen |= _from_file(file, str(file), problems)
+    chosen |= _from_arguments(arguments, problems)
+    if not problems:  # a half-read configuration would be reported for what it does not lack
+        chosen |= _password(chosen, environ, problems)
+        problems.extend(_contradictions(chosen))
+    if problems:
+        raise ConfigurationError(problems)
+    return Settings(**chosen)
+
+
+def check(file: str | Path) -> list[str]:
+    """What is wrong with a YAML configuration file.
+
+    Args:
+        file: its path.
+
+    Returns:
+        One sentence for each problem, with its line; empty if the file can be used. Where the text is no YAML, that is
+        the only problem, for nobody can tell what the rest means.
+    """
+    problems: list[str] = []
+    chosen = _from_file(file, "", problems)
+    if not problems:
+        chosen |= _password(chosen, {_PASSWORD_VARIABLE: "in the environment"}, problems)
+        problems.extend(_contradictions(chosen))
+    return problems
+
+
+def _from_arguments(arguments: Mapping[str, object], problems: list[str]) -> dict[str, Any]:
+    given = {name: value for name, value in arguments.items() if not _is_default(name, value)}
+    chosen, wrong = _read_all(given)
+    problems.extend(f"{'.'.join(place)}: {text}" for place, text in wrong)
+    return chosen
+
+
+def _from_environment(environ: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
+    _warn_of_misspelt(environ)
+    given: dict[str, Any] = {}
+    for variable, name in _VARIABLES.items():
+        text = environ.get(variable, "")
+        if text.strip():
+            try:
+                given[name] = _OPTIONS[name].from_text(text)
+            except ValueError as error:
+                problems.append(f"{variable}: {error}")
+    chosen, wrong = _read_all(given)
+    for (name, *keys), text in wrong:
+        problems.append(f"{'.'.join((_variable(name), *keys))}: {text}")
+    return chosen
+
+
+def _from_file(file: str | Path, shown_as: str, problems: list[str]) -> dict[str, Any]:
+    try:
+        document = read_file(values.path(file))
+    except ValueError as error:
+        problems.append(f"config: {error}")
+        return {}
+    chosen, wrong = _read_all(document.values)
+    found = [*document.problems, *((place, _line(document, place), text) for place, text in wrong)]
+    for place, line, text in sorted(found, key=lambda problem: problem[1]):
+        where = ", ".join(filter(None, (shown_as, f"line {line}" if line else "")))
+        problems.append(": ".join(filter(None, (where, ".".join(place), text))))
+    return chosen
+
+
+def _read_all(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    """Check the values given for fields; those that are right, and what is wrong with the others."""
+    chosen: dict[str, Any] = {}
+    wrong: list[Problem] = []
+    for name, value in given.items():
+        if name not in _OPTIONS:
+            wrong.append(((name,), _unknown(name)))
+        elif value is not None or name == "metrics_port":  # None is not given, but for the port: no endpoint
+            try:
+                chosen[name] = _OPTIONS[name].read(value)
+            except values.WrongEntriesError as error:
+                wrong.extend(((name, key) if key else (name,), text) for key, text in error.entries)
+            except ValueError as error:
+                wrong.append(((name,), str(error)))
+    return chosen, wrong
+
+
+def _is_default(name: str, value: object) -> bool:
+    default = _DEFAULTS.get(name)
+    return type(value) is type(default) and value == default
+
+
+def _unknown(name: str) -> str:
+    if name == "basic_auth_password":
+        return (
+            f"a password does not belong here; write it into a file and name that in basic_auth_password_file, "
+            f"or set {_PASSWORD_VARIABLE}"
+        )
+    return f"there is no such field; {nearest(name, _OPTIONS)}"
+
+
+def _variable(name: str) -> str:
+    return _OPTIONS[name].variable or _PREFIX + name.upper()
+
+
+def _line(document: Document, place: Place) -> int:
+    """The line of a key, or of the nearest key around it that the document knows."""
+    return document.lines.get(place) or document.lines[place[:1]]
+
+
+def _warn_of_misspelt(environ: Mapping[str, str]) -> None:
+    known = [variable.removeprefix(_PREFIX) for variable in (*_VARIABLES, _FILE_VARIABLE, _PASSWORD_VARIABLE)]
+    for variable in environ:
+        if variable.startswith(_PREFIX) and (suffix := variable.removeprefix(_PREFIX)) not in known:
+            # Others may have variables with this prefix too, so only what looks like one of ours is worth a word.
+            near = difflib.get_close_matches(suffix, known, n=1, cutoff=0.8)
+            if near:
+                FAULTS.rejected("environment", f"{variable} is not read; did you mean {_PREFIX}{near[0]}?")
+
+
+def _password(chosen: Mapping[str, Any], environ: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
+    """The password that goes with the user: from the file, else from the environment."""
+    user, file = chosen.get("basic_auth_user"), chosen.get("basic_auth_password_file")
+    if user is None:
+        if file is not None:
+            problems.append("basic_auth_password_file: is of no use without a user; set basic_auth_user")
+        return {}
+    if file is None:
+        password = environ.get(_PASSWORD_VARIABLE, "")
+        if not password:
+            problems.append(
+                f"basic_auth_user: {short(user)} has no password; name a file in basic_auth_password_file, "
+                f"or set {_PASSWORD_VARIABLE}"
+            )
+        return {"basic_auth_password": password}
+    try:
+        with file.open("rb") as stream:
+            password = stream.readline(_PASSWORD_BYTES_AT_MOST).decode().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        problems.append(f"basic_auth_password_file: {str(file)!r} cannot be read as text ({type(error).__name__})")
+        return {}
+    if not password:
+        problems.append(f"basic_auth_password_file: {str(file)!r} has an empty first line; write the password there")
+    return {"basic_auth_password": password}
+
+
+def _contradictions(chosen: Mapping[str, Any]) -> list[str]:
+    if chosen.get("tls_cert_file") is not None:
+        return []
+    return [
+        f"{name}: is of no use without a certificate; set tls_cert_file"
+        for name in ("tls_key_file", "tls_client_ca_file")
+        if chosen.get(name) is not None
+    ]

@@ -1,0 +1,609 @@
+"""QuantumMonitor: what the training loop talks to."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import numpy as np
+
+from quantum_monitor import observe, plugins, summary
+from quantum_monitor.alerts.system import QuantumAlertSystem
+from quantum_monitor.config import Settings, load_settings
+from quantum_monitor.environment import quantum_framework
+from quantum_monitor.faults import FAULTS
+from quantum_monitor.log import LOG
+from quantum_monitor.physics.calculator import QuantumMetricsCalculator
+from quantum_monitor.prometheus.exporter import Endpoint, exporter_of
+from quantum_monitor.record import NO_LABELS
+from quantum_monitor.run import Run
+from quantum_monitor.state_observer import StateObserver
+from quantum_monitor.store.history import History
+from quantum_monitor.store.layout import run_directory
+from quantum_monitor.store.runfile import plain
+from quantum_monitor.store.writer import RunStore
+from quantum_monitor.tensors import STEP_LIMIT, to_float, to_step, to_vector
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_FLOAT64 = np.dtype(np.float64)
+_FLUSH_TIMEOUT = 5.0
+_FACTS_AT_MOST = 1_000
+
+
+def _never_raises(call: Callable[P, None]) -> Callable[P, None]:
+    """Keep whatever goes wrong inside a log call from the training loop: count it, log it once."""
+
+    @functools.wraps(call)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            call(*args, **kwargs)
+        except ValueError as error:
+            FAULTS.rejected(call.__name__, error)
+        except Exception as error:  # noqa: BLE001 - the promise: no log call raises into training
+            FAULTS.internal(call.__name__, error)
+
+    return guarded
+
+
+class QuantumMonitor:
+    """Watches the training of a quantum circuit and shows it to Prometheus, to a store on disk and to you.
+
+    The metrics endpoint is up from construction on. No ``log_*`` call raises, and none waits for a disk or a network:
+    what cannot be used is counted in ``quantum_monitor_errors_total`` and logged once.
+
+    Every option can also stand in a YAML file (``config=`` or ``QUANTUM_MONITOR_CONFIG``) or in the environment
+    (``QUANTUM_MONITOR_STORAGE_PATH`` and so on). Arguments are stronger than the file, the file is stronger than the
+    environment; an argument left at its default counts as not given.
+
+    Args:
+        experiment_name: groups runs; the label ``experiment``.
+        tracking_uri: the MLflow server to deliver to.
+        enable_mlflow: deliver runs to MLflow.
+        enable_wandb: deliver runs to Weights & Biases.
+        wandb_project: the W&B project; the experiment's name unless given.
+        alert_config: thresholds by alert, or rules by metric: ``{"hardware_temp": {"above": 0.02}}``.
+        storage_path: folder of the runs' directories; ``./quantum_monitoring`` unless given.
+        metrics_port: port of the endpoint; the next free one when it is taken, 0 for any, None for no endpoint.
+        metrics_addr: address of the endpoint; nobody but this machine can reach the default.
+        labels: constant labels on the series of runs, circuits and backends.
+        history_limit: records of each kind kept in memory for summaries.
+        retention: delete old runs at start: an age such as ``"30d"``, or the number of runs to keep.
+        final_scrape_timeout: seconds that the process waits at its end until the last values have been scraped.
+        registry: a registry to show everything in, instead of the one that all monitors of the process share.
+        config: a YAML file with options.
+        **options: the further fields of `quantum_monitor.config.Settings`, such as ``tls_cert_file``.
+
+    Raises:
+        ConfigurationError: an option that cannot be used; says which, why, and what to do.
+
+    Example:
+        >>> monitor = QuantumMonitor("h2")
+        >>> with monitor.start_run("bond-0.74"):
+        ...     for step in range(100):
+        ...         loss, gradient, parameters = train_step()
+        ...         monitor.log_training_step(loss, gradient, parameters, step)
+    """
+
+    metrics_calculator = QuantumMetricsCalculator
+
+    def __init__(
+        self,
+        experiment_name: str = "quantum_experiment",
+        tracking_uri: str | None = None,
+        enable_mlflow: bool = True,
+        enable_wandb: bool = False,
+        wandb_project: str | None = None,
+        alert_config: Mapping[str, Any] | None = None,
+        storage_path: str | Path | None = None,
+        *,
+        metrics_port: int | None = 9888,
+        metrics_addr: str = "127.0.0.1",
+        labels: Mapping[str, str] | None = None,
+        history_limit: int = 10_000,
+        retention: str | int | None = None,
+        final_scrape_timeout: float = 0,
+        registry: CollectorRegistry | None = None,
+        config: str | Path | None = None,
+        **options: Any,
+    ) -> None:
+        given = {
+            "experiment_name": experiment_name,
+            "tracking_uri": tracking_uri,
+            "enable_mlflow": enable_mlflow,
+            "enable_wandb": enable_wandb,
+            "wandb_project": wandb_project,
+            "alert_config": alert_config,
+            "storage_path": storage_path,
+            "metrics_port": metrics_port,
+            "metrics_addr": metrics_addr,
+            "labels": labels,
+            "history_limit": history_limit,
+            "retention": retention,
+            "final_scrape_timeout": final_scrape_timeout,
+        }
+        self._settings: Settings = load_settings({**given, **options}, config=config)
+        self.storage_path = Path(self._settings.storage_path)
+        self.alert_system = QuantumAlertSystem(self._settings.alert_config)
+        self._exporter = exporter_of(registry)
+        self._endpoint: Endpoint | None = self._exporter.serve(self._settings)
+        self._states = StateObserver()
+        self._lock = threading.RLock()
+        self._run: Run | None = None
+        self._last_run: Run | None = None
+        self._last_end: float | None = None
+        self._process = os.getpid()
+        plugins.load_entry_points()
+        if self._settings.retention is not None:
+            summary.clean_up_in_background(self.storage_path, self._settings.retention)
+        if self._settings.enable_wandb or self._settings.tracking_uri:
+            LOG.warning("this version keeps runs in its store and delivers to no tracker: %s", self.storage_path)
+        _OPEN.append(self)
+
+    # Runs
+
+    def start_run(self, name: str | None = None) -> QuantumMonitor:
+        """Begin a run; one that is still active ends as completed.
+
+        Args:
+            name: shown as the label ``run``; the short run id unless given. A second run of that name in this process
+                is shown as ``name-2``.
+
+        Returns:
+            The monitor, so that ``with monitor.start_run("a"):`` ends the run with the block: as failed if the block
+            raised, as stopped if it was interrupted.
+        """
+        with self._lock:
+            if self._run is not None:
+                self.end_run()
+            run_id = secrets.token_hex(16)
+            shown = run_id[:8] if name is None else str(name)
+            settings = self._settings
+            facts = quantum_framework()
+            store = RunStore(
+                run_directory(self.storage_path, settings.experiment_name, run_id),
+                {
+                    "run_id": run_id,
+                    "name": shown,
+                    "experiment": settings.experiment_name,
+                    "status": "running",
+                    "start_time": time.time(),
+                    "labels": dict(settings.labels or {}),
+                    **facts,
+                },
+            )
+            run = Run(
+                run_id=run_id,
+                name=shown,
+                label=self._exporter.label(settings.experiment_name, shown),
+                experiment=settings.experiment_name,
+                facts=facts,
+                settings=settings,
+                history=History(settings.history_limit),
+                store=store,
+                explosion_limit=self.alert_system.thresholds.get("gradient_explosion"),
+            )
+            self._exporter.begin(run)
+            self._run = self._last_run = run
+            return self
+
+    def end_run(self, status: str = "completed") -> None:
+        """End the run: its last states are measured, its summary is written. Without an active run, nothing happens.
+
+        Args:
+            status: ``completed``, ``failed`` or ``stopped``.
+        """
+        with self._lock:
+            run, self._run = self._run, None
+        if run is None:
+            return
+        if status not in ("completed", "failed", "stopped"):
+            FAULTS.rejected("end_run", f"status is {status!r}: say completed, failed or stopped; kept as stopped")
+            status = "stopped"
+        self._states.flush(run, _FLUSH_TIMEOUT)
+        with run.lock:
+            run.ended, run.status = time.time(), status
+        if os.getpid() != self._process:
+            return
+        self._exporter.retire(run)
+        self._last_end = time.monotonic()
+        run.store.describe(status=status, end_time=run.ended, summary=summary.comprehensive(run, self))
+        run.store.close(_FLUSH_TIMEOUT)
+
+    def __enter__(self) -> QuantumMonitor:
+        """Begin a run unless one is active."""
+        if self._run is None:
+            self.start_run()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End the run as the block ended; an exception goes through."""
+        if error is None or (isinstance(error, SystemExit) and not error.code):
+            self.end_run("completed")
+        else:
+            self.end_run("stopped" if isinstance(error, KeyboardInterrupt) else "failed")
+
+    def close(self) -> None:
+        """End the active run and give the endpoint back; waits for the last scrape where the settings say so."""
+        self.end_run()
+        self.stop_realtime_monitoring()
+        if self in _OPEN:
+            _OPEN.remove(self)
+        endpoint, self._endpoint = self._endpoint, None
+        if endpoint is None or os.getpid() != self._process:
+            return
+        if self._last_end is not None and self._settings.final_scrape_timeout:
+            self._exporter.wait_for_scrape(self._last_end, self._settings.final_scrape_timeout)
+        self._exporter.release(endpoint)
+
+    # What the training loop says
+
+    def log_training_step(
+        self,
+        loss: Any,
+        gradients: Any,
+        parameters: Any,
+        step: Any,
+        additional_metrics: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Log one step of training.
+
+        Args:
+            loss: the loss, one real number.
+            gradients: its gradient, any shape: array, tensor, or lists of them; None if there is none.
+            parameters: the trained parameters, likewise.
+            step: the step's number, as you count.
+            additional_metrics: further values of this step, as for `log_metrics`.
+        """
+        called_at = time.perf_counter()
+        try:
+            run = self._run or self._implicit_run()
+            # Spelled out rather than delegated: the common case is a float, two plain vectors and an int.
+            if type(gradients) is np.ndarray and gradients.dtype is _FLOAT64 and gradients.ndim == 1 and gradients.size:
+                gradient = gradients
+            else:
+                gradient = observe.usable(to_vector, gradients, "gradients")
+            if (
+                type(parameters) is np.ndarray
+                and parameters.dtype is _FLOAT64
+                and parameters.ndim == 1
+                and parameters.size
+            ):
+                vector = parameters
+            else:
+                vector = observe.usable(to_vector, parameters, "parameters")
+            if type(loss) is not float:
+                loss = observe.usable(to_float, loss, "loss")
+            if type(step) is not int or not -STEP_LIMIT < step < STEP_LIMIT:
+                step = observe.usable(to_step, step, "step")
+            try:
+                run.training_step(step, loss, gradient, vector, called_at)
+            except RuntimeWarning:
+                run.training_step_quietly(step, loss, gradient, vector, called_at)
+            if plugins.GRADIENT and gradient is not None:
+                observe.custom(run, step, plugins.evaluate("gradient", gradients))
+            if additional_metrics:
+                observe.metrics(run, additional_metrics, step, is_step=False)
+        except Exception as error:  # noqa: BLE001 - the promise: no log call raises into training
+            FAULTS.internal("log_training_step", error)
+
+    @_never_raises
+    def log_metrics(self, metrics: Mapping[str, Any], step: Any = None) -> None:
+        """Log values by name.
+
+        A name that the catalog knows (``docs/metrics.md``) lands in its own metric; ``{"loss": x}`` with a step is a
+        training step. Any other lands in ``quantum_custom_metric{name=...}``.
+
+        Args:
+            metrics: name to number; an array or tensor is logged as ``NAME_mean``, ``_std``, ``_min`` and ``_max``.
+            step: the training step they belong to.
+        """
+        called_at = time.perf_counter()
+        run = self._run or self._implicit_run()
+        observe.metrics(run, metrics, observe.usable(to_step, step, "step"), is_step=True)
+        run.spent("log_metrics", called_at)
+
+    @_never_raises
+    def log_quantum_state(self, state_vector: Any, step: Any, reference_state: Any = None) -> None:
+        """Log a quantum state: purity, entanglement, participation ratio, and fidelity where a reference is given.
+
+        The entropies of a large state are computed in the background, within 5 % of the wall time; when states come
+        faster than that, only some of them get entropies.
+
+        Args:
+            state_vector: amplitudes, shape (2**n,), qubit 0 most significant, or a density matrix, shape
+                (2**n, 2**n), or a state object of Qiskit, QuTiP, PennyLane or Cirq. Normalised before use; the norm
+                it came with is reported as ``quantum_state_norm``.
+            step: the training step it belongs to.
+            reference_state: the state to compare with, likewise.
+        """
+        called_at = time.perf_counter()
+        run = self._run or self._implicit_run()
+        step = observe.usable(to_step, step, "step")
+        self._states.observe(run, state_vector, step, reference_state)
+        run.spent("log_quantum_state", called_at)
+
+    @_never_raises
+    def log_circuit_execution(
+        self,
+        circuit_description: Any,
+        execution_time: Any,
+        queue_time: Any = 0.0,
+        cost: Any = 0.0,
+        backend_info: Any = None,
+        *,
+        shots: Any = None,
+        status: str = "success",
+    ) -> None:
+        """Log one execution of a circuit.
+
+        Args:
+            circuit_description: ``{"gates": [{"type": "h", "qubit": 0}, ...]}``, OpenQASM text, or a circuit of
+                Qiskit, PennyLane, Cirq or Braket; None if unknown.
+            execution_time: seconds on the backend.
+            queue_time: seconds in its queue. 0 means that no queue is known, until this backend has had one.
+            cost: what it cost, as you reckon it. 0 means that no cost is known, until this backend has had one.
+            backend_info: the backend's name, an object with a ``name``, or a mapping with ``name`` and ``currency``
+                (USD unless given).
+            shots: number of shots.
+            status: ``success``, ``failed`` or ``cancelled``.
+        """
+        called_at = time.perf_counter()
+        run = self._run or self._implicit_run()
+        observe.execution(
+            run, circuit_description, execution_time, queue_time, cost, backend_info, shots=shots, status=status
+        )
+        run.spent("log_circuit_execution", called_at)
+
+    @_never_raises
+    def log_backend_status(
+        self,
+        name: str,
+        *,
+        up: bool,
+        pending_jobs: Any = None,
+        error_rates: Mapping[str, Any] | None = None,
+        qubits: Any = None,
+        volume: Any = None,
+        t1: Any = None,
+        t2: Any = None,
+        calibration_time: Any = None,
+        utilization: Any = None,
+    ) -> None:
+        """Log what is known of a backend; it stays known when the run ends.
+
+        Args:
+            name: the backend's name.
+            up: whether it takes jobs.
+            pending_jobs: jobs in its queue.
+            error_rates: operation (``1q``, ``2q``, ``readout``) to error rate, 0 to 1.
+            qubits: number of qubits.
+            volume: quantum volume, measured or published.
+            t1: relaxation time in seconds; of several (one a qubit) the median is kept.
+            t2: dephasing time, likewise.
+            calibration_time: when it was last calibrated: a datetime, or Unix time in seconds.
+            utilization: share of its time that it is busy, 0 to 1.
+        """
+        called_at = time.perf_counter()
+        values = {
+            "up": up,
+            "pending_jobs": pending_jobs,
+            "qubits": qubits,
+            "volume": volume,
+            "t1": t1,
+            "t2": t2,
+            "calibration_time": calibration_time,
+            "utilization": utilization,
+        }
+        fields, ratios = observe.backend_fields(values, error_rates)
+        name = observe.cut(name)
+        status = self._exporter.backend(name, self._settings.labels or {})
+        if status is not None:
+            status.latest.update(fields)
+            status.error_ratios.update(ratios)
+        if self._run is not None:
+            ratio_fields = {f"error_ratio_{operation}": ratio for operation, ratio in ratios.items()}
+            self._run.observed("backend", None, {**fields, **ratio_fields}, {"backend": name})
+            self._run.spent("log_backend_status", called_at)
+
+    @_never_raises
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Log what the run was started with: learning rate, ansatz, molecule, seed."""
+        self._describe("params", {str(key): plain(value) for key, value in params.items()})
+
+    @_never_raises
+    def set_tags(self, tags: Mapping[str, Any]) -> None:
+        """Tag the run; values are kept as text."""
+        self._describe("tags", {str(key): str(value) for key, value in tags.items()})
+
+    def _describe(self, what: str, values: Mapping[str, Any]) -> None:
+        run = self._run or self._implicit_run()
+        with run.lock:
+            known: dict[str, Any] = getattr(run, what)
+            room = _FACTS_AT_MOST - len(known)
+            new = [key for key in values if key not in known]
+            if len(new) > room:
+                FAULTS.dropped(what, "limit", len(new) - room)
+            kept = {key[:256]: value for key, value in values.items() if key in known or key in new[:room]}
+            known.update(kept)
+            run.store.describe(**{what: dict(known)})
+
+    def _implicit_run(self) -> Run:
+        with self._lock:
+            if self._run is None:
+                LOG.info("logging without a run: one is started; start_run() gives it a name")
+                self.start_run()
+            assert self._run is not None
+            return self._run
+
+    # Process and machine
+
+    def start_realtime_monitoring(self, update_interval: float = 1.0) -> None:
+        """Sample process and machine in the background, into the metrics and into the active run's store.
+
+        Args:
+            update_interval: seconds between samples, at least 0.05.
+        """
+        self._exporter.machine.start(max(0.05, float(update_interval)), on_sample=self._sampled)
+
+    def stop_realtime_monitoring(self) -> None:
+        """Stop sampling; a scrape still gets fresh values."""
+        self._exporter.machine.stop()
+
+    def _sampled(self, sample: Mapping[str, float]) -> None:
+        run = self._run
+        if run is not None and sample:
+            run.observed("system", None, sample, NO_LABELS)
+
+    # What it knows
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a run is active."""
+        return self._run is not None
+
+    @property
+    def current_run_id(self) -> str | None:
+        """Id of the active run, or None."""
+        return self._run.run_id if self._run is not None else None
+
+    @property
+    def run_path(self) -> Path | None:
+        """Directory of the active or, without one, the last run; None before the first."""
+        return self._last_run.store.directory if self._last_run is not None else None
+
+    @property
+    def experiment_name(self) -> str:
+        """Name of the experiment."""
+        return self._settings.experiment_name
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        """The registry that holds everything, to be mounted elsewhere."""
+        return self._exporter.registry
+
+    @property
+    def metrics_url(self) -> str | None:
+        """The address being served, or None."""
+        if self._endpoint is None or os.getpid() != self._process:
+            return None
+        return self._endpoint.server.url
+
+    @property
+    def loss_history(self) -> list[float]:
+        """Losses of the active or last run, oldest first, ``history_limit`` at most."""
+        return self._series("loss")
+
+    @property
+    def fidelity_history(self) -> list[float]:
+        """Fidelities, likewise."""
+        return self._series("fidelity")
+
+    @property
+    def entanglement_history(self) -> list[float]:
+        """Entanglement entropies in bits, likewise."""
+        return self._series("entanglement_entropy")
+
+    def _series(self, field: str) -> list[float]:
+        return [] if self._last_run is None else self._last_run.history.series(field)
+
+    def get_metrics_summary(self) -> dict[str, dict[str, Any]]:
+        """``{name: {latest, mean, std, min, max, count, trend}}`` over what the history still holds."""
+        self._settle()
+        return {} if self._last_run is None else self._last_run.history.summary()
+
+    def get_comprehensive_summary(self) -> dict[str, Any]:
+        """Everything about the active or last run, as nested dictionaries."""
+        self._settle()
+        return summary.comprehensive(self._last_run, self)
+
+    def export_metrics(self, path: str | Path, format: str = "json") -> None:  # noqa: A002 - the public name
+        """Write the active or last run to a file.
+
+        Args:
+            path: the file to write.
+            format: ``json`` (facts of the run and a series a field), ``csv`` (a row a record) or ``comprehensive``
+                (JSON with the summary and every record).
+
+        Raises:
+            ValueError: another format, or no run yet.
+        """
+        self._settle()
+        summary.export(self._last_run, path, format)
+
+    def hardware_status(self) -> dict[str, dict[str, Any]]:
+        """What is known of each backend: its latest values, and its error rates by operation."""
+        return self._exporter.hardware_status()
+
+    def _settle(self) -> None:
+        if self._last_run is not None and os.getpid() == self._process:
+            self._states.flush(self._last_run, _FLUSH_TIMEOUT)
+
+    def _after_fork(self) -> None:
+        self._lock = threading.RLock()
+        self._states.after_fork()
+        if self._run is not None:
+            self._run.lock = threading.RLock()
+
+
+_OPEN: list[QuantumMonitor] = []
+
+
+def current_monitor() -> QuantumMonitor | None:
+    """The monitor whose run is active; of several the one constructed last; None without one."""
+    return next((monitor for monitor in reversed(_OPEN) if monitor.is_running), None)
+
+
+def create_quantum_monitor(
+    experiment_name: str, enable_mlflow: bool = True, enable_wandb: bool = False, **kwargs: Any
+) -> QuantumMonitor:
+    """A `QuantumMonitor` for an experiment; further options as there."""
+    return QuantumMonitor(experiment_name, enable_mlflow=enable_mlflow, enable_wandb=enable_wandb, **kwargs)
+
+
+def monitor_quantum_training(
+    monitor: QuantumMonitor, func: Callable[..., R], *args: Any, **kwargs: Any
+) -> R:
+    """Run ``func`` inside a run with real-time monitoring.
+
+    Returns:
+        What ``func`` returned; its exceptions go through and end the run as failed.
+    """
+    monitor.start_realtime_monitoring()
+    try:
+        with monitor:
+            return func(*args, **kwargs)
+    finally:
+        monitor.stop_realtime_monitoring()
+
+
+def _close_all() -> None:
+    """End what is still open when the interpreter exits: as failed if an exception is what ends it."""
+    for monitor in list(_OPEN):
+        if hasattr(sys, "last_value") or hasattr(sys, "last_exc"):
+            monitor.end_run("failed")
+        monitor.close()
+
+
+def _after_fork() -> None:
+    for monitor in _OPEN:
+        monitor._after_fork()
+
+
+atexit.register(_close_all)
+os.register_at_fork(after_in_child=_after_fork)

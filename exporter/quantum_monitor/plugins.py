@@ -1,0 +1,215 @@
+"""Plug-in metrics: a person's own functions of a state, a circuit or a gradient."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from quantum_monitor.faults import FAULTS
+from quantum_monitor.log import LOG
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+OnError = Callable[[str, object], None]
+
+ENTRY_POINT_GROUP = "quantum_monitor.metrics"
+FAILURES_IN_A_ROW = 10
+"""After so many a plug-in is switched off."""
+_NAME_LENGTH = 128
+
+
+@dataclass(eq=False)
+class Plugin:
+    """A plug-in metric, and how often it failed in a row."""
+
+    name: str
+    kind: str
+    function: Callable[[Any], Any]
+    failures: int = 0
+    first_cause: str = ""
+
+
+STATE: list[Plugin] = []
+"""The plug-ins of a state that are on; empty means that ``evaluate`` need not be called."""
+CIRCUIT: list[Plugin] = []
+"""Likewise of a circuit."""
+GRADIENT: list[Plugin] = []
+"""Likewise of a gradient."""
+_BY_KIND = {"state": STATE, "circuit": CIRCUIT, "gradient": GRADIENT}
+
+
+def state_metric(name: str | None = None) -> Callable[[Function], Function]:
+    """Register a function of a quantum state as a metric.
+
+    The function is called with what was handed to ``log_quantum_state`` (a NumPy array is handed on read-only) and
+    returns a number, or a mapping of names to numbers, empty where there is nothing to measure. The numbers land in
+    ``quantum_custom_metric``.
+
+    Args:
+        name: of the metric, cut at 128 characters; the function's own name unless given. A later function of the same
+            name replaces the earlier one, so a notebook cell may be run again.
+
+    Raises:
+        TypeError: written without parentheses.
+        ValueError: the name is empty.
+
+    Example:
+        >>> @state_metric("ground_population")
+        ... def ground_population(state):
+        ...     return abs(state[0]) ** 2
+        >>> evaluate("state", [0.6, 0.8])
+        {'ground_population': 0.36}
+        >>> unregister("ground_population")
+    """
+    return _PLUGINS.registering("state", name)
+
+
+def circuit_metric(name: str | None = None) -> Callable[[Function], Function]:
+    """Register a function of a circuit as handed to ``log_circuit_execution``; else like ``state_metric``."""
+    return _PLUGINS.registering("circuit", name)
+
+
+def gradient_metric(name: str | None = None) -> Callable[[Function], Function]:
+    """Register a function of a gradient as handed to ``log_training_step``; else like ``state_metric``."""
+    return _PLUGINS.registering("gradient", name)
+
+
+def unregister(name: str) -> None:
+    """Forget the plug-in metric of that name.
+
+    Raises:
+        KeyError: there is none.
+    """
+    _PLUGINS.remove(name[:_NAME_LENGTH])
+
+
+def load_entry_points() -> None:
+    """Load the plug-ins of installed packages, once a process.
+
+    An entry point of the group ``quantum_monitor.metrics`` names a decorated function, or a module that holds some. One
+    that fails to load is counted and logged, and stops neither the others nor the caller.
+    """
+    _PLUGINS.load_entry_points()
+
+
+def evaluate(kind: str, value: Any, on_error: OnError = FAULTS.rejected) -> dict[str, float]:
+    """Call every plug-in of a kind.
+
+    A plug-in that raises, or returns anything but a number or a mapping of names to numbers, measures nothing: it is
+    reported with the cause that it had first, so that a log which keeps one line a cause has one for it. After ten
+    failures in a row it is switched off with one warning.
+
+    Args:
+        kind: ``state``, ``circuit`` or ``gradient``.
+        value: what was logged; a NumPy array is handed on read-only.
+        on_error: called with ``plugin:NAME`` and the cause.
+
+    Returns:
+        Name to number; NaN where a plug-in measured it.
+    """
+    plugins = tuple(_BY_KIND[kind])
+    if plugins and isinstance(value, np.ndarray):
+        value = value.view()
+        value.flags.writeable = False
+    measured: dict[str, float] = {}
+    for plugin in plugins:
+        measured.update(_guarded(plugin, value, on_error))
+    return measured
+
+
+class _Plugins:
+    """The plug-ins of this process, by name. What it changes in the lists above, it changes in place."""
+
+    def __init__(self) -> None:
+        self.after_fork()
+        self._by_name: dict[str, Plugin] = {}
+        self._loaded = False
+
+    def after_fork(self) -> None:
+        # Reentrant: importing an entry point's module registers what it decorates.
+        self._lock = threading.RLock()
+
+    def registering(self, kind: str, name: str | None) -> Callable[[Function], Function]:
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"name: {name!r} is not a text; write @{kind}_metric() with parentheses")
+
+        def register(function: Function) -> Function:
+            own_name = getattr(function, "__name__", "") if name is None else name
+            if not own_name.strip():
+                raise ValueError(f"name: {own_name!r} is empty; give the metric a name")
+            plugin = Plugin(own_name[:_NAME_LENGTH], kind, function)
+            with self._lock:
+                if plugin.name in self._by_name:
+                    self.remove(plugin.name)
+                self._by_name[plugin.name] = plugin
+                _BY_KIND[kind].append(plugin)
+            return function
+
+        return register
+
+    def remove(self, name: str) -> None:
+        with self._lock:
+            self.switch_off(self._by_name.pop(name))
+
+    def switch_off(self, plugin: Plugin) -> bool:
+        """Call it no more; False if it was off already."""
+        with self._lock:
+            if plugin not in _BY_KIND[plugin.kind]:
+                return False
+            _BY_KIND[plugin.kind].remove(plugin)
+            return True
+
+    def load_entry_points(self) -> None:
+        with self._lock:
+            if self._loaded:
+                return
+            self._loaded = True
+            from importlib.metadata import entry_points
+
+            for entry_point in entry_points(group=ENTRY_POINT_GROUP):
+                where = f"plugin:{entry_point.name[:_NAME_LENGTH]}"
+                try:
+                    found = entry_point.load()
+                except (Exception, SystemExit) as error:  # noqa: BLE001 - somebody else's module may raise anything
+                    FAULTS.rejected(where, error)
+                    continue
+                if callable(found) and not any(plugin.function is found for plugin in self._by_name.values()):
+                    FAULTS.rejected(where, f"{entry_point.value} is not decorated; put @state_metric() there")
+
+
+_PLUGINS = _Plugins()
+os.register_at_fork(after_in_child=_PLUGINS.after_fork)
+
+
+def _guarded(plugin: Plugin, value: Any, on_error: OnError) -> dict[str, float]:
+    try:
+        measured = _numbers(plugin.name, plugin.function(value))
+    except Exception as error:  # noqa: BLE001 - the user's code must not stop the training
+        plugin.failures += 1
+        plugin.first_cause = plugin.first_cause or f"{type(error).__name__}: {error}"
+        on_error(f"plugin:{plugin.name}", plugin.first_cause)
+        if plugin.failures >= FAILURES_IN_A_ROW and _PLUGINS.switch_off(plugin):
+            mend = "is switched off; register it again to try again"
+            LOG.warning("plug-in metric %s failed %d times in a row and %s", plugin.name, plugin.failures, mend)
+        return {}
+    plugin.failures = 0
+    return measured
+
+
+def _numbers(name: str, result: Any) -> dict[str, float]:
+    if not isinstance(result, Mapping):
+        return {name: _number(name, result)}
+    for key in result:
+        if not isinstance(key, str) or not key.strip():
+            raise ValueError(f"returned {key!r:.100} as a name; return texts that are not empty")
+    return {key[:_NAME_LENGTH]: _number(key, number) for key, number in result.items()}
+
+
+def _number(name: str, result: Any) -> float:
+    if isinstance(result, str | bytes | complex | np.complexfloating) or np.ndim(result) > 0:
+        raise ValueError(f"returned {type(result).__name__} for {name[:_NAME_LENGTH]}; return one real number")
+    return float(result)

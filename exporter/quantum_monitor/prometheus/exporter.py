@@ -1,0 +1,267 @@
+"""Exporter: the runs of this process, what serves them, and how long an ended run stays visible."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+
+from quantum_monitor.faults import FAULTS
+from quantum_monitor.prometheus.access import BasicAuth, Tls
+from quantum_monitor.prometheus.collector import BackendStatus, MonitorCollector, Tally
+from quantum_monitor.prometheus.discovery import Announcement, announce
+from quantum_monitor.prometheus.server import MetricsServer
+from quantum_monitor.prometheus.system import SystemSampler
+
+if TYPE_CHECKING:
+    from quantum_monitor.config import Settings
+    from quantum_monitor.run import Run
+
+_ENDED_AT_MOST = 20
+_UNSEEN_SECONDS_AT_MOST = 600.0
+_NAMES_REMEMBERED = 10_000
+_BACKENDS_AT_MOST = 100
+_MACHINE_SAMPLE_AGE = 1.0
+
+
+@dataclass
+class _Ended:
+    run: Run
+    since: float = field(default_factory=time.monotonic)
+    seen: bool = False
+
+
+@dataclass
+class Endpoint:
+    """A served address, shared by the monitors that asked for it."""
+
+    server: MetricsServer
+    announcement: Announcement | None
+    users: int = 1
+
+
+class Exporter:
+    """Everything that one registry of this process shows.
+
+    One exporter a registry: monitors that are given none share one registry, one collector and one endpoint.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self.machine = SystemSampler()
+        self._lock = threading.RLock()
+        self._live: list[Run] = []
+        self._ended: list[_Ended] = []
+        self._tally = Tally()
+        self._backends: dict[tuple[tuple[str, str], ...], BackendStatus] = {}
+        self._endpoints: dict[tuple[object, ...], Endpoint] = {}
+        self._names: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._seen = threading.Condition()
+        self._last_seen = 0.0
+        collector = MonitorCollector(
+            runs=self.runs,
+            backends=lambda: list(self._backends.values()),
+            machine=lambda: self.machine.latest(_MACHINE_SAMPLE_AGE),
+            tally=self.tally,
+            on_collected=self._collected,
+        )
+        registry.register(collector)
+        try:
+            ProcessCollector(registry=registry)
+        except ValueError:
+            pass  # a registry of the user's, which has the process_* metrics already
+
+    # What is shown
+
+    def runs(self) -> list[Run]:
+        """Live runs and those that ended lately, oldest first; forgets the others."""
+        with self._lock:
+            now = time.monotonic()
+            keep = [ended for ended in self._ended if not _over(ended, now)][-_ENDED_AT_MOST:]
+            for ended in self._ended:
+                if ended not in keep:
+                    self._tally.add(ended.run)
+            self._ended = keep
+            return [ended.run for ended in keep] + self._live
+
+    def tally(self) -> Tally:
+        """Counts of all runs this process has had."""
+        with self._lock:
+            tally = self._tally.copy()
+            for run in [ended.run for ended in self._ended] + self._live:
+                tally.add(run)
+        return tally
+
+    def label(self, experiment: str, name: str) -> str:
+        """The ``run`` label of a new run: its name, cut at 128 characters, with ``-2`` for a second one."""
+        with self._lock:
+            base = name[:128]
+            number = self._names.pop((experiment, base), 0) + 1
+            self._names[experiment, base] = number
+            if len(self._names) > _NAMES_REMEMBERED:
+                self._names.popitem(last=False)
+            suffix = f"-{number}" if number > 1 else ""
+            return base[: 128 - len(suffix)] + suffix
+
+    def begin(self, run: Run) -> None:
+        """Show a run."""
+        with self._lock:
+            self._live.append(run)
+
+    def retire(self, run: Run) -> None:
+        """Keep an ended run for its grace period, and until a scrape has seen its end."""
+        with self._lock:
+            if run in self._live:
+                self._live.remove(run)
+                self._ended.append(_Ended(run))
+        self.runs()
+
+    def backend(self, name: str, constant_labels: Mapping[str, str]) -> BackendStatus | None:
+        """What is known of a backend, to be updated; None when there are too many of them."""
+        labels = {"backend": name, **constant_labels}
+        key = tuple(sorted(labels.items()))
+        with self._lock:
+            status = self._backends.get(key)
+            if status is None:
+                if len(self._backends) >= _BACKENDS_AT_MOST:
+                    self._tally.series_rejected += 1
+                    FAULTS.rejected("series", f"quantum_backend_* has its {_BACKENDS_AT_MOST} backends")
+                    return None
+                status = self._backends[key] = BackendStatus(labels)
+            return status
+
+    def hardware_status(self) -> dict[str, dict[str, object]]:
+        """What is known of each backend, by name."""
+        with self._lock:
+            backends = list(self._backends.values())
+        return {b.labels["backend"]: {**b.latest, "error_rates": b.error_ratios.copy()} for b in backends}
+
+    # Who has seen it
+
+    def _collected(self, started: float) -> None:
+        # A registry that is served elsewhere tells only that it was collected; our own server knows when the
+        # answer has left.
+        if not self._endpoints:
+            self.scraped(started)
+
+    def scraped(self, started: float) -> None:
+        """Note a complete scrape that began at ``started`` (``time.monotonic()``)."""
+        with self._lock:
+            for ended in self._ended:
+                ended.seen = ended.seen or ended.since <= started
+        with self._seen:
+            self._last_seen = max(self._last_seen, started)
+            self._seen.notify_all()
+
+    def wait_for_scrape(self, since: float, timeout: float) -> bool:
+        """Wait until a scrape that began after ``since`` is complete, at most ``timeout`` seconds."""
+        with self._seen:
+            return self._seen.wait_for(lambda: self._last_seen >= since, timeout)
+
+    # How it is served
+
+    def serve(self, settings: Settings) -> Endpoint | None:
+        """The endpoint that the settings ask for; monitors that ask for the same one share it.
+
+        Raises:
+            ValueError: an address that is not of this machine, a certificate that cannot be read, and the like.
+        """
+        if settings.metrics_port is None:
+            return None
+        key = _endpoint_key(settings)
+        with self._lock:
+            endpoint = self._endpoints.get(key)
+            if endpoint is not None:
+                endpoint.users += 1
+                return endpoint
+            server = _start_server(self, settings)
+            endpoint = self._endpoints[key] = Endpoint(server, _announce(server, settings))
+            return endpoint
+
+    def release(self, endpoint: Endpoint) -> None:
+        """Give an endpoint back; the last user closes it."""
+        with self._lock:
+            endpoint.users -= 1
+            if endpoint.users > 0:
+                return
+            self._endpoints = {key: other for key, other in self._endpoints.items() if other is not endpoint}
+        if endpoint.announcement is not None:
+            endpoint.announcement.withdraw()
+        endpoint.server.close()
+
+    def _after_fork(self) -> None:
+        self._lock = threading.RLock()
+        self._seen = threading.Condition()
+        self._endpoints = {}
+
+
+def _over(ended: _Ended, now: float) -> bool:
+    age = now - ended.since
+    return age > _UNSEEN_SECONDS_AT_MOST or (ended.seen and age > ended.run.settings.grace_period)
+
+
+def _endpoint_key(settings: Settings) -> tuple[object, ...]:
+    return (
+        settings.metrics_addr,
+        settings.metrics_port,
+        settings.tls_cert_file,
+        settings.tls_key_file,
+        settings.tls_client_ca_file,
+        settings.basic_auth_user,
+        settings.basic_auth_password,
+        settings.discovery_dir,
+    )
+
+
+def _start_server(exporter: Exporter, settings: Settings) -> MetricsServer:
+    tls = auth = None
+    if settings.tls_cert_file is not None:
+        tls = Tls(settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file)
+    if settings.basic_auth_user is not None and settings.basic_auth_password is not None:
+        auth = BasicAuth(settings.basic_auth_user, settings.basic_auth_password)
+    assert settings.metrics_port is not None
+    return MetricsServer(
+        exporter.registry,
+        addr=settings.metrics_addr,
+        port=settings.metrics_port,
+        tls=tls,
+        basic_auth=auth,
+        on_scrape=exporter.scraped,
+        about=lambda: {f"{run.experiment} / {run.label}": run.status for run in exporter.runs()},
+    )
+
+
+def _announce(server: MetricsServer, settings: Settings) -> Announcement | None:
+    if settings.discovery_dir is None:
+        return None
+    return announce(settings.discovery_dir, host=server.addr, port=server.port, scheme=server.scheme)
+
+
+_EXPORTERS: dict[CollectorRegistry, Exporter] = {}
+_LOCK = threading.Lock()
+_shared: CollectorRegistry | None = None
+
+
+def exporter_of(registry: CollectorRegistry | None) -> Exporter:
+    """The exporter of a registry; without one, that of the registry which the monitors of this process share."""
+    global _shared  # noqa: PLW0603 - made on first use, so that an import registers nothing
+    with _LOCK:
+        if registry is None:
+            registry = _shared = _shared or CollectorRegistry()
+        return _EXPORTERS.get(registry) or _EXPORTERS.setdefault(registry, Exporter(registry))
+
+
+def _after_fork() -> None:
+    global _LOCK  # noqa: PLW0603 - it may have been held by a thread that is gone
+    _LOCK = threading.Lock()
+    for exporter in _EXPORTERS.values():
+        exporter._after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,346 @@
+"""Run: what one run has shown so far, in memory."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quantum_monitor.faults import FAULTS
+from quantum_monitor.prometheus.buckets import Buckets
+from quantum_monitor.prometheus.catalog import EXECUTION_STATUSES
+from quantum_monitor.record import NO_LABELS, Record
+from quantum_monitor.training import COMPONENTS_AT_LEAST, StepStatistics, Vector
+
+if TYPE_CHECKING:
+    from quantum_monitor.config import Settings
+    from quantum_monitor.store.history import History
+    from quantum_monitor.store.writer import RunStore
+
+LOG_CALLS = ("log_training_step", "log_metrics", "log_quantum_state", "log_circuit_execution", "log_backend_status")
+
+_BACKENDS_AT_MOST = 50
+_CURRENCIES_AT_MOST = 10
+_OTHER = "other"
+
+_new_record: Callable[[type[Record], Iterable[Any]], Record] = tuple.__new__  # half the cost of calling Record
+
+
+@dataclass
+class Activity:
+    """What one run did on one backend.
+
+    Attributes:
+        executions: number of executions by status.
+        execution_time: seconds that executions took.
+        queue_time: seconds that they waited; empty until an execution reports a queue.
+        latest: depth, gates, qubits and so on of the latest circuit.
+        shots: shots taken; None until an execution names them.
+        costs: (currency, kind) to [sum, latest].
+    """
+
+    execution_time: Buckets
+    queue_time: Buckets
+    executions: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(EXECUTION_STATUSES, 0)))
+    latest: dict[str, float] = field(default_factory=dict)
+    shots: int | None = None
+    costs: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    labels: dict[tuple[str, ...], Mapping[str, str]] = field(default_factory=dict)
+
+    @property
+    def executed(self) -> bool:
+        """Whether anything was executed; else only the facts of a circuit are known."""
+        return any(self.executions.values())
+
+    def copy(self) -> Activity:
+        """A copy that later executions do not change."""
+        return replace(
+            self,
+            execution_time=self.execution_time.copy(),
+            queue_time=self.queue_time.copy(),
+            executions=self.executions.copy(),
+            costs={money: list(spent) for money, spent in self.costs.items()},
+        )
+
+
+class Run:
+    """The live state of a run; the collector, the summaries and the alerts read it.
+
+    Everything that changes is guarded by ``lock``, so that a scrape sees all fields of a record or none. The lock is
+    reentrant: a signal handler that ends the run may interrupt a log call of the same thread.
+
+    Attributes:
+        run_id: unique over all machines.
+        name: the name given, else the short id.
+        label: the ``run`` label: the name, cut, and made unique in this process.
+        series_labels: labels of the run's series: experiment, run and the constant ones.
+        latest: latest value of each run-scoped field.
+        custom: latest value of each custom metric.
+        circuits: backend name to what the run did there.
+    """
+
+    def __init__(
+        self,
+        *,
+        run_id: str,
+        name: str,
+        label: str,
+        experiment: str,
+        facts: Mapping[str, str],
+        settings: Settings,
+        history: History,
+        store: RunStore,
+        explosion_limit: float | None,
+    ) -> None:
+        self.run_id, self.name, self.label, self.experiment = run_id, name, label, experiment
+        self.facts = facts
+        self.settings = settings
+        self.series_labels = {"experiment": experiment[:128], "run": label, **(settings.labels or {})}
+        self.history, self.store = history, store
+        self.lock = threading.RLock()
+        self.started = time.time()
+        self.ended: float | None = None
+        self.status = "running"
+        self.params: dict[str, Any] = {}
+        self.tags: dict[str, str] = {}
+
+        self.latest: dict[str, float] = {}
+        self.custom: dict[str, float] = {}
+        self.circuits: dict[str, Activity] = {}
+        self.records: Counter[str] = Counter()
+        self.calls: dict[str, list[float]] = {call: [0, 0.0] for call in LOG_CALLS}
+        self.series_rejected = 0
+        self.states_logged = 0
+
+        self.steps = 0
+        self.last_step: Record | None = None
+        self.best_loss = math.inf
+        self.best_fidelity = -math.inf
+        self.explosions = 0
+        self.step_duration = Buckets(settings.step_duration_buckets)
+        self._explosion_limit = math.inf if explosion_limit is None else explosion_limit
+        self._last_step_clock: float | None = None
+        self._step_calls = self.calls["log_training_step"]
+        self._statistics = StepStatistics()
+        self._remember_step = history.of("training").append
+        self._put = store.put
+
+    def training_step(
+        self,
+        step: int | None,
+        loss: float | None,
+        gradient: Vector | None,
+        parameters: Vector | None,
+        called_at: float,
+    ) -> None:
+        """Take in a training step; what is None was not measured. The hot path: every line here is paid each step."""
+        with self.lock:
+            fields: dict[str, float]
+            change = None
+            if gradient is not None:
+                norm, norm_variance, variance = self._statistics.gradient(gradient)
+            if parameters is not None:
+                parameter_norm, change = self._statistics.parameters(parameters)
+            if loss is not None and gradient is not None and change is not None and len(gradient) >= COMPONENTS_AT_LEAST:
+                # Almost every step: one dictionary display is half the price of filling a dictionary.
+                fields = {
+                    "loss": loss,
+                    "gradient_norm": norm,
+                    "gradient_variance": norm_variance,
+                    "gradient_component_variance": variance,
+                    "parameter_norm": parameter_norm,
+                    "parameter_change": change,
+                    "parameters": len(parameters),
+                }
+            else:
+                fields = {} if loss is None else {"loss": loss}
+                if gradient is not None:
+                    fields["gradient_norm"], fields["gradient_variance"] = norm, norm_variance
+                    if len(gradient) >= COMPONENTS_AT_LEAST:
+                        fields["gradient_component_variance"] = variance
+                if parameters is not None:
+                    fields["parameter_norm"], fields["parameters"] = parameter_norm, len(parameters)
+                    if change is not None:
+                        fields["parameter_change"] = change
+            if gradient is not None and not norm <= self._explosion_limit:
+                self.explosions += 1
+            now = time.perf_counter()
+            self._count_step(_new_record(Record, ("training", time.time(), step, fields, NO_LABELS)), loss, now)
+            spent = self._step_calls
+            spent[0] += 1
+            spent[1] += now - called_at
+
+    def training_step_quietly(
+        self,
+        step: int | None,
+        loss: float | None,
+        gradient: Vector | None,
+        parameters: Vector | None,
+        called_at: float,
+    ) -> None:
+        """The same without NumPy's floating-point warnings, for a process that turns them into errors.
+
+        Silencing them costs a sixth of a step, and only numbers beyond 1e154 bring them up.
+        """
+        with self.lock, np.errstate(all="ignore"):
+            self._statistics.forget_parameters()
+            self.training_step(step, loss, gradient, parameters, called_at)
+
+    def spent(self, call: str, called_at: float) -> None:
+        """Account the time that a log call took from the training loop."""
+        with self.lock:
+            spent = self.calls[call]
+            spent[0] += 1
+            spent[1] += time.perf_counter() - called_at
+
+    def values(self, kind: str, step: int | None, fields: dict[str, float], *, is_step: bool = False) -> None:
+        """Take in values that were measured elsewhere, of kind ``training`` or ``state``."""
+        with self.lock:
+            if "gradient_norm" in fields:
+                if not fields["gradient_norm"] <= self._explosion_limit:
+                    self.explosions += 1
+                if "gradient_variance" not in fields:
+                    fields["gradient_variance"] = self._statistics.norm(fields["gradient_norm"])
+            record = Record(kind, time.time(), step, fields)
+            if is_step:
+                self._count_step(record, fields.get("loss"), time.perf_counter())
+                return
+            self.latest.update(fields)
+            if kind == "training":
+                self._note_loss(fields.get("loss"))
+            elif kind == "state":
+                fidelity = fields.get("fidelity", -math.inf)
+                self.best_fidelity = max(self.best_fidelity, fidelity)
+            self._publish(record)
+
+    def _count_step(self, record: Record, loss: float | None, clock: float) -> None:
+        last = self._last_step_clock
+        self._last_step_clock = clock
+        if last is not None:
+            self.step_duration.observe(clock - last)
+        self.steps += 1
+        self.latest.update(record.fields)
+        self.last_step = record
+        if loss is not None and -math.inf < loss < self.best_loss:
+            self.best_loss = loss
+        self._remember_step(record)
+        self._put(record)
+
+    def _note_loss(self, loss: float | None) -> None:
+        if loss is not None and -math.inf < loss < self.best_loss:
+            self.best_loss = loss
+
+    def custom_values(self, step: int | None, fields: Mapping[str, float]) -> None:
+        """Take in metrics of the user's own, as many distinct names as the limit allows series for."""
+        with self.lock:
+            for name, value in fields.items():
+                if name in self.custom or len(self.custom) < self.settings.custom_series_limit:
+                    self.custom[name] = value
+                else:
+                    self.reject_series("quantum_custom_metric", self.settings.custom_series_limit)
+            self._publish(Record("custom", time.time(), step, fields))
+
+    def execution(
+        self,
+        fields: Mapping[str, float],
+        *,
+        backend: str,
+        status: str,
+        currency: str,
+        cost_kind: str,
+        step: int | None = None,
+    ) -> None:
+        """Take in a circuit execution."""
+        with self.lock:
+            backend, activity = self._activity(backend)
+            activity.executions[status] += 1
+            if "execution_time" in fields:
+                activity.execution_time.observe(fields["execution_time"])
+            if "queue_time" in fields:
+                activity.queue_time.observe(fields["queue_time"])
+            if "shots" in fields:
+                activity.shots = (activity.shots or 0) + int(fields["shots"])
+            if "cost" in fields:
+                self._spend(activity, currency, cost_kind, fields["cost"])
+            self.circuit_facts(activity, fields)
+            key = (status, currency, cost_kind) if "cost" in fields else (status,)
+            labels = activity.labels.get(key)
+            if labels is None:
+                money = {"currency": currency, "cost_kind": cost_kind} if "cost" in fields else {}
+                labels = activity.labels[key] = {"backend": backend, "status": status, **money}
+            record = Record("circuit", time.time(), step, fields, labels)
+            self._publish(record)
+
+    def circuit_values(self, backend: str, step: int | None, fields: Mapping[str, float]) -> None:
+        """Take in facts of a circuit that was not executed."""
+        with self.lock:
+            backend, activity = self._activity(backend)
+            self.circuit_facts(activity, fields)
+            self._publish(Record("circuit", time.time(), step, fields, {"backend": backend}))
+
+    @staticmethod
+    def circuit_facts(activity: Activity, fields: Mapping[str, float]) -> None:
+        """Keep the facts of the latest circuit; those of the one before are no longer true."""
+        facts = {name: fields[name] for name in _CIRCUIT_FACTS if name in fields}
+        if facts:
+            activity.latest = facts
+
+    def observed(self, kind: str, step: int | None, fields: Mapping[str, float], labels: Mapping[str, str]) -> None:
+        """Take in a record that only history and store keep (backend status, machine samples)."""
+        with self.lock:
+            self._publish(Record(kind, time.time(), step, fields, labels))
+
+    def queues_known(self, backend: str) -> bool:
+        """Whether an execution on this backend has ever reported a queue."""
+        activity = self.circuits.get(backend)
+        return activity is not None and activity.queue_time.count > 0
+
+    def costs_known(self, backend: str) -> bool:
+        """Whether an execution on this backend has ever cost something."""
+        activity = self.circuits.get(backend)
+        return activity is not None and bool(activity.costs)
+
+    def records_by_kind(self) -> Counter[str]:
+        """Number of records accepted, by kind."""
+        with self.lock:
+            return self.records + Counter(training=self.steps)
+
+    def reject_series(self, metric: str, limit: int) -> None:
+        """Count a series that a full label set refuses."""
+        self.series_rejected += 1
+        FAULTS.rejected("series", f"{metric} has its {limit} series; further label values go without one")
+
+    def _publish(self, record: Record) -> None:
+        self.records[record.kind] += 1
+        self.history.of(record.kind).append(record)
+        self._put(record)
+
+    def _activity(self, backend: str) -> tuple[str, Activity]:
+        activity = self.circuits.get(backend)
+        if activity is None:
+            if len(self.circuits) >= _BACKENDS_AT_MOST and backend != _OTHER:
+                self.reject_series("quantum_circuit_*", _BACKENDS_AT_MOST)
+                return self._activity(_OTHER)
+            activity = self.circuits[backend] = Activity(
+                Buckets(self.settings.execution_duration_buckets), Buckets(self.settings.queue_duration_buckets)
+            )
+        return backend, activity
+
+    def _spend(self, activity: Activity, currency: str, kind: str, cost: float) -> None:
+        spent = activity.costs.get((currency, kind))
+        if spent is None:
+            if len(activity.costs) >= _CURRENCIES_AT_MOST:
+                self.reject_series("quantum_cost_total", _CURRENCIES_AT_MOST)
+                return
+            spent = activity.costs[currency, kind] = [0.0, 0.0]
+        spent[0] += cost
+        spent[1] = cost
+
+
+_CIRCUIT_FACTS: Sequence[str] = ("depth", "two_qubit_depth", "gates", "two_qubit_gates", "qubits")

@@ -1,0 +1,135 @@
+"""Measures of the states that a run logs: small ones at once, large ones in the background within a budget."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from quantum_monitor import plugins
+from quantum_monitor.faults import FAULTS
+from quantum_monitor.physics.measures import entropies, quick_measures
+from quantum_monitor.physics.passes import copy_vector
+from quantum_monitor.physics.states import State, as_array, as_state
+
+if TYPE_CHECKING:
+    from quantum_monitor.run import Run
+
+BUDGET = 0.05
+"""Share of wall time that background measures may take."""
+
+# Up to here all measures together take less than a tenth of a millisecond, which a queue and a thread cost as well.
+_VECTOR_QUBITS_AT_ONCE = 8
+_MATRIX_QUBITS_AT_ONCE = 5
+_NORM_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class _Work:
+    run: Run
+    step: int | None
+    measure: Callable[[], dict[str, float]]
+
+
+class StateObserver:
+    """Turns states into records. Keeps one waiting state a run: a newer one takes its place, which is counted."""
+
+    def __init__(self) -> None:
+        self._renew()
+
+    def observe(self, run: Run, state: Any, step: int | None, reference: Any) -> None:
+        """Measure a state, or copy it and leave the expensive measures to the background.
+
+        Raises:
+            ValueError: no state.
+        """
+        run.states_logged += 1
+        shape = as_array(state, "state")[0].shape
+        small = shape[0] <= 2 ** (_VECTOR_QUBITS_AT_ONCE if len(shape) == 1 else _MATRIX_QUBITS_AT_ONCE)
+        if small:
+            known = as_state(state, defer_positivity=True)
+            fields = {**entropies(known), **_quick(known, reference)}
+            _record(run, step, fields)
+            if plugins.STATE:
+                run.custom_values(step, plugins.evaluate("state", state))
+        elif len(shape) == 1 and (reference is None or as_array(reference, "reference state")[0].ndim == 1):
+            copy = copy_vector(state, reference)
+            fields = {"norm": copy.norm, "qubits": float(shape[0].bit_length() - 1)}
+            if copy.fidelity is not None:
+                fields["fidelity"] = copy.fidelity
+            _record(run, step, fields)
+            self._later(_Work(run, step, lambda: entropies(copy.state())))
+        else:
+            known = as_state(state, copy=True, defer_positivity=True)
+            other = None if reference is None else as_state(reference, name="reference state", copy=True)
+            self._later(_Work(run, step, lambda: {**entropies(known), **_quick(known, other)}))
+
+    def flush(self, run: Run, timeout: float) -> bool:
+        """Wait until no state of this run waits for its measures, at most ``timeout`` seconds; the budget rests."""
+        with self._changed:
+            if run not in self._waiting and self._busy is not run:
+                return True
+            self._urgent += 1
+            self._changed.notify_all()
+            try:
+                return self._changed.wait_for(lambda: run not in self._waiting and self._busy is not run, timeout)
+            finally:
+                self._urgent -= 1
+
+    def _later(self, work: _Work) -> None:
+        with self._changed:
+            if work.run in self._waiting:
+                FAULTS.dropped("entropies", "budget")
+            self._waiting[work.run] = work
+            self._changed.notify_all()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="quantum-monitor-entropies", daemon=True)
+                self._thread.start()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting)
+                run = next(iter(self._waiting))
+                work = self._waiting.pop(run)
+                self._busy = run
+            started = time.perf_counter()
+            try:
+                _record(work.run, work.step, work.measure())
+            except ValueError as error:
+                FAULTS.rejected("log_quantum_state", error)
+            except Exception as error:  # noqa: BLE001 - counted; the next state gets its chance
+                FAULTS.internal("entropies", error)
+            spent = time.perf_counter() - started
+            with self._changed:
+                self._busy = None
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._urgent and self._waiting, spent * (1 / BUDGET - 1))
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child, where the thread is gone and the lock may be held."""
+        self._renew()
+
+    def _renew(self) -> None:
+        self._changed = threading.Condition()
+        self._waiting: dict[Run, _Work] = {}
+        self._busy: Run | None = None
+        self._urgent = 0
+        self._thread: threading.Thread | None = None
+
+
+def _quick(known: State, reference: Any) -> dict[str, float]:
+    """Norm, qubits and fidelity; a reference that does not fit costs the fidelity only."""
+    try:
+        return quick_measures(known, reference)
+    except ValueError as error:
+        FAULTS.rejected("reference_state", error)
+        return quick_measures(known)
+
+
+def _record(run: Run, step: int | None, fields: dict[str, float]) -> None:
+    if abs(fields.get("norm", 1.0) - 1.0) > _NORM_TOLERANCE:
+        FAULTS.rejected("state_norm", "a state came with a norm other than 1; it was normalised, see quantum_state_norm")
+    run.values("state", step, fields)

@@ -1,0 +1,91 @@
+"""What every test gets: an environment of its own, internal errors that are raised, and the real servers."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["QUANTUM_MONITOR_RAISE"] = "1"  # before the package is imported: a swallowed error is a failed test here
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import hypothesis.configuration
+import pytest
+from prometheus_client import CollectorRegistry
+
+from quantum_monitor import QuantumMonitor
+from scripts import servers
+
+ROOT = Path(__file__).resolve().parent.parent
+CI = os.environ.get("CI") == "true"
+_STARTED_WITH = dict(os.environ)
+
+# The working folder changes from test to test; examples that failed before are kept in one place.
+hypothesis.configuration.set_hypothesis_home_dir(ROOT / ".hypothesis")
+hypothesis.settings.register_profile("local", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("ci" if CI else "local")
+
+
+@pytest.fixture(scope="session")
+def outer_env() -> Mapping[str, str]:
+    """The environment that the test run was started with, for tools that need the person's own settings (pip)."""
+    return _STARTED_WITH
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _person(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A person without files or settings; what fixtures of a whole module write lands in a fresh folder."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            foreign = name.startswith(("QUANTUM_MONITOR_", "XDG_", "MLFLOW_", "WANDB_"))
+            if foreign and name != "QUANTUM_MONITOR_RAISE":
+                patch.delenv(name)
+        patch.setenv("HOME", str(home))
+        patch.chdir(home)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test works in a folder of its own, so the default storage `./quantum_monitoring` lands there."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def server_binary() -> Callable[[str], Path]:
+    """Where a server program is, by its Debian name; without it the test is skipped, or fails where `CI=true`."""
+
+    def find(program: str) -> Path:
+        path = servers.find(program)
+        if path is None:
+            reason = f"no {program} here: {servers.why_absent()}"
+            if CI:
+                pytest.fail(reason)
+            pytest.skip(reason)
+        return path
+
+    return find
+
+
+@pytest.fixture
+def new_monitor(tmp_path: Path) -> Iterator[Callable[..., QuantumMonitor]]:
+    """Makes monitors with a registry of their own and no endpoint unless asked for; closes them after the test."""
+    made: list[QuantumMonitor] = []
+
+    def make(experiment_name: str = "h2", **options: Any) -> QuantumMonitor:
+        defaults: dict[str, Any] = {
+            "metrics_port": None,
+            "storage_path": tmp_path / "runs",
+            "registry": CollectorRegistry(),
+            "enable_mlflow": False,
+        }
+        made.append(QuantumMonitor(experiment_name, **{**defaults, **options}))
+        return made[-1]
+
+    yield make
+    for monitor in made:
+        monitor.close()
