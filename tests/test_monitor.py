@@ -266,7 +266,9 @@ def test_a_state_shows_its_measures_and_a_fidelity_only_with_a_reference(new_mon
     monitor = new_monitor()
     monitor.start_run("a")
     monitor.log_quantum_state(BELL * 2, 0)
-    state = {name: shown(monitor, f"quantum_state_{name}", **RUN) for name in ("norm", "qubits", "entanglement_entropy")}
+    state = {
+        name: shown(monitor, f"quantum_state_{name}", **RUN) for name in ("norm", "qubits", "entanglement_entropy")
+    }
     assert state == {"norm": pytest.approx(2.0), "qubits": 2.0, "entanglement_entropy": pytest.approx(1.0)}
     assert shown(monitor, "quantum_state_global_entanglement", **RUN) == pytest.approx(1.0)
     assert shown(monitor, "quantum_state_participation_ratio", **RUN) == pytest.approx(2.0)
@@ -327,7 +329,9 @@ def test_states_that_come_faster_than_the_budget_are_sampled_and_counted(new_mon
 def test_a_circuit_execution_shows_its_facts_and_counts(new_monitor):
     monitor = new_monitor()
     monitor.start_run("a")
-    circuit = {"gates": [{"type": "h", "qubit": 0}, {"type": "cx", "control": 0, "target": 1}, {"type": "s", "qubit": 2}]}
+    circuit = {
+        "gates": [{"type": "h", "qubit": 0}, {"type": "cx", "control": 0, "target": 1}, {"type": "s", "qubit": 2}]
+    }
     monitor.log_circuit_execution(
         circuit, 0.5, queue_time=30.0, cost=0.25, backend_info={"name": "ibm_x", "currency": "EUR"}, shots=1000
     )
@@ -358,7 +362,9 @@ def test_no_queue_and_no_cost_is_claimed_where_none_was_given(new_monitor):
     monitor.log_circuit_execution({"gates": []}, 0.1)
     names = {sample.name for sample in series(monitor)}
     assert "quantum_circuit_execution_duration_seconds_count" in names
-    assert not any(name.startswith(("quantum_cost", "quantum_circuit_queue", "quantum_circuit_shots")) for name in names)
+    assert not any(
+        name.startswith(("quantum_cost", "quantum_circuit_queue", "quantum_circuit_shots")) for name in names
+    )
 
 
 class _Named:

@@ -128,3 +128,43 @@ def test_strided_views_are_read_as_they_are_seen():
     matrix = np.arange(40.0).reshape(10, 4)
     norm, _, _ = StepStatistics().gradient(matrix[:, 1])
     assert norm == pytest.approx(np.linalg.norm(matrix[:, 1].copy()))
+
+
+@given(st.integers(8, 60), st.integers(1, 60), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1.0, 1e6]))
+def test_the_common_path_of_a_step_measures_the_same_as_the_general_one(n, m, seed, offset):
+    rng = np.random.default_rng(seed)
+    together, apart = StepStatistics(), StepStatistics()
+    for step in range(13):
+        gradient, parameters = offset + rng.normal(size=n), rng.normal(size=m)
+        fields = together.measure(float(step), gradient, parameters)
+        norm, norm_variance, variance = apart.gradient(gradient)
+        parameter_norm, change = apart.parameters(parameters)
+        expected = {
+            "loss": step,
+            "gradient_norm": norm,
+            "gradient_variance": norm_variance,
+            "gradient_component_variance": variance,
+            "parameter_norm": parameter_norm,
+            "parameter_change": change,
+            "parameters": m,
+        }
+        assert fields == {name: value for name, value in expected.items() if value is not None}
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-200])
+def test_the_common_path_leaves_extreme_steps_to_the_general_one(scale):
+    step = StepStatistics()
+    step.measure(1.0, np.ones(9), np.ones(9))
+    fields = step.measure(1.0, np.full(9, scale), np.full(9, 2.0))
+    assert fields["gradient_norm"] == pytest.approx(3 * scale, rel=1e-12)
+    assert fields["parameter_change"] == 3.0
+    assert step.measure(1.0, np.ones(9), np.full(9, scale))["parameter_norm"] == pytest.approx(3 * scale, rel=1e-12)
+
+
+def test_the_common_path_leaves_the_callers_arrays_alone():
+    gradient, parameters = np.arange(9.0), np.arange(9.0) + 1
+    step = StepStatistics()
+    for _ in range(3):
+        step.measure(1.0, gradient, parameters)
+    assert (gradient == np.arange(9)).all()
+    assert (parameters == np.arange(9) + 1).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+
 _FRAMEWORKS = ("pennylane", "qiskit", "cirq", "braket")
 
 

@@ -27,11 +27,12 @@ from quantum_monitor.prometheus.exporter import Endpoint, exporter_of
 from quantum_monitor.record import NO_LABELS
 from quantum_monitor.run import Run
 from quantum_monitor.state_observer import StateObserver
-from quantum_monitor.store.history import History
+from quantum_monitor.store.history import History, Summary
 from quantum_monitor.store.layout import run_directory
 from quantum_monitor.store.runfile import plain
 from quantum_monitor.store.writer import RunStore
 from quantum_monitor.tensors import STEP_LIMIT, to_float, to_step, to_vector
+from quantum_monitor.training import Vector
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -100,7 +101,7 @@ class QuantumMonitor:
 
     metrics_calculator = QuantumMetricsCalculator
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - existing code passes them by position
         self,
         experiment_name: str = "quantum_experiment",
         tracking_uri: str | None = None,
@@ -169,6 +170,11 @@ class QuantumMonitor:
         with self._lock:
             if self._run is not None:
                 self.end_run()
+            self._begin(name)
+        return self
+
+    def _begin(self, name: str | None) -> Run:
+        with self._lock:
             run_id = secrets.token_hex(16)
             shown = run_id[:8] if name is None else str(name)
             settings = self._settings
@@ -198,7 +204,7 @@ class QuantumMonitor:
             )
             self._exporter.begin(run)
             self._run = self._last_run = run
-            return self
+            return run
 
     def end_run(self, status: str = "completed") -> None:
         """End the run: its last states are measured, its summary is written. Without an active run, nothing happens.
@@ -274,6 +280,8 @@ class QuantumMonitor:
         try:
             run = self._run or self._implicit_run()
             # Spelled out rather than delegated: the common case is a float, two plain vectors and an int.
+            gradient: Vector | None
+            vector: Vector | None
             if type(gradients) is np.ndarray and gradients.dtype is _FLOAT64 and gradients.ndim == 1 and gradients.size:
                 gradient = gradients
             else:
@@ -365,9 +373,8 @@ class QuantumMonitor:
         """
         called_at = time.perf_counter()
         run = self._run or self._implicit_run()
-        observe.execution(
-            run, circuit_description, execution_time, queue_time, cost, backend_info, shots=shots, status=status
-        )
+        amounts = {"execution_time": execution_time, "queue_time": queue_time, "cost": cost, "shots": shots}
+        observe.execution(run, circuit_description, amounts, backend_info, status)
         run.spent("log_circuit_execution", called_at)
 
     @_never_raises
@@ -447,8 +454,7 @@ class QuantumMonitor:
         with self._lock:
             if self._run is None:
                 LOG.info("logging without a run: one is started; start_run() gives it a name")
-                self.start_run()
-            assert self._run is not None
+                return self._begin(None)
             return self._run
 
     # Process and machine
@@ -522,7 +528,7 @@ class QuantumMonitor:
     def _series(self, field: str) -> list[float]:
         return [] if self._last_run is None else self._last_run.history.series(field)
 
-    def get_metrics_summary(self) -> dict[str, dict[str, Any]]:
+    def get_metrics_summary(self) -> dict[str, Summary]:
         """``{name: {latest, mean, std, min, max, count, trend}}`` over what the history still holds."""
         self._settle()
         return {} if self._last_run is None else self._last_run.history.summary()
@@ -576,9 +582,7 @@ def create_quantum_monitor(
     return QuantumMonitor(experiment_name, enable_mlflow=enable_mlflow, enable_wandb=enable_wandb, **kwargs)
 
 
-def monitor_quantum_training(
-    monitor: QuantumMonitor, func: Callable[..., R], *args: Any, **kwargs: Any
-) -> R:
+def monitor_quantum_training(monitor: QuantumMonitor, func: Callable[..., R], *args: Any, **kwargs: Any) -> R:
     """Run ``func`` inside a run with real-time monitoring.
 
     Returns:
@@ -594,7 +598,7 @@ def monitor_quantum_training(
 
 def _close_all() -> None:
     """End what is still open when the interpreter exits: as failed if an exception is what ends it."""
-    for monitor in list(_OPEN):
+    for monitor in _OPEN.copy():
         if hasattr(sys, "last_value") or hasattr(sys, "last_exc"):
             monitor.end_run("failed")
         monitor.close()

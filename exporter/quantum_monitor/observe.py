@@ -44,7 +44,7 @@ def cut(name: Any) -> str:
     return str(name)[:_LABEL_LENGTH]
 
 
-def metrics(run: Run, values: Mapping[str, Any], step: int | None, *, is_step: bool) -> None:
+def metrics(run: Run, values: Any, step: int | None, *, is_step: bool) -> None:
     """Log values by name: those the catalog knows into their own metric, the others as custom ones.
 
     Args:
@@ -54,7 +54,8 @@ def metrics(run: Run, values: Mapping[str, Any], step: int | None, *, is_step: b
         is_step: whether a loss with a step counts as a training step.
     """
     if not isinstance(values, Mapping):
-        raise ValueError(f"metrics is {type(values).__name__}: hand over a mapping of names to numbers")
+        message = f"metrics is {type(values).__name__}: hand over a mapping of names to numbers"
+        raise ValueError(message)  # noqa: TRY004 - bad input is one kind of error here, which the log call counts
     known = catalog.settable()
     by_kind: dict[str, dict[str, float]] = {}
     for key, value in values.items():
@@ -97,31 +98,23 @@ def custom(run: Run, step: int | None, fields: Mapping[str, float]) -> None:
         run.custom_values(step, {cut(name): value for name, value in fields.items()})
 
 
-def execution(
-    run: Run,
-    circuit: Any,
-    execution_time: Any,
-    queue_time: Any,
-    cost: Any,
-    backend_info: Any,
-    *,
-    shots: Any,
-    status: Any,
-) -> None:
-    """Log one execution; see `QuantumMonitor.log_circuit_execution`."""
+def execution(run: Run, circuit: Any, amounts: Mapping[str, Any], backend_info: Any, status: Any) -> None:
+    """Log one execution; see `QuantumMonitor.log_circuit_execution`.
+
+    Args:
+        run: the run it belongs to.
+        circuit: a description or a circuit object; None if unknown.
+        amounts: ``execution_time``, ``queue_time``, ``cost`` and ``shots``.
+        backend_info: where it was executed.
+        status: how it ended.
+    """
     backend = backend_name(backend_info)
-    fields: dict[str, float] = {}
-    for name, value in (("execution_time", execution_time), ("queue_time", queue_time), ("cost", cost)):
-        number = usable(_amount, value, name)
-        if number is not None:
-            fields[name] = number
+    numbers = {name: usable(_amount, value, name) for name, value in amounts.items()}
+    fields = {name: number for name, number in numbers.items() if number is not None}
     if not fields.get("queue_time") and not run.queues_known(backend):
         fields.pop("queue_time", None)
     if not fields.get("cost") and not run.costs_known(backend):
         fields.pop("cost", None)
-    count = usable(_amount, shots, "shots")
-    if count is not None:
-        fields["shots"] = count
     if circuit is not None:
         fields.update(_facts(circuit))
         if plugins.CIRCUIT:

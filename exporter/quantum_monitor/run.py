@@ -16,7 +16,7 @@ from quantum_monitor.faults import FAULTS
 from quantum_monitor.prometheus.buckets import Buckets
 from quantum_monitor.prometheus.catalog import EXECUTION_STATUSES
 from quantum_monitor.record import NO_LABELS, Record
-from quantum_monitor.training import COMPONENTS_AT_LEAST, StepStatistics, Vector
+from quantum_monitor.training import StepStatistics, Vector
 
 if TYPE_CHECKING:
     from quantum_monitor.config import Settings
@@ -101,7 +101,7 @@ class Run:
         self.run_id, self.name, self.label, self.experiment = run_id, name, label, experiment
         self.facts = facts
         self.settings = settings
-        self.series_labels = {"experiment": experiment[:128], "run": label, **(settings.labels or {})}
+        self.series_labels: dict[str, str] = {"experiment": experiment[:128], "run": label, **(settings.labels or {})}
         self.history, self.store = history, store
         self.lock = threading.RLock()
         self.started = time.time()
@@ -114,7 +114,7 @@ class Run:
         self.custom: dict[str, float] = {}
         self.circuits: dict[str, Activity] = {}
         self.records: Counter[str] = Counter()
-        self.calls: dict[str, list[float]] = {call: [0, 0.0] for call in LOG_CALLS}
+        self.calls: dict[str, list[float]] = {call: [0.0, 0.0] for call in LOG_CALLS}
         self.series_rejected = 0
         self.states_logged = 0
 
@@ -141,34 +141,8 @@ class Run:
     ) -> None:
         """Take in a training step; what is None was not measured. The hot path: every line here is paid each step."""
         with self.lock:
-            fields: dict[str, float]
-            change = None
-            if gradient is not None:
-                norm, norm_variance, variance = self._statistics.gradient(gradient)
-            if parameters is not None:
-                parameter_norm, change = self._statistics.parameters(parameters)
-            if loss is not None and gradient is not None and change is not None and len(gradient) >= COMPONENTS_AT_LEAST:
-                # Almost every step: one dictionary display is half the price of filling a dictionary.
-                fields = {
-                    "loss": loss,
-                    "gradient_norm": norm,
-                    "gradient_variance": norm_variance,
-                    "gradient_component_variance": variance,
-                    "parameter_norm": parameter_norm,
-                    "parameter_change": change,
-                    "parameters": len(parameters),
-                }
-            else:
-                fields = {} if loss is None else {"loss": loss}
-                if gradient is not None:
-                    fields["gradient_norm"], fields["gradient_variance"] = norm, norm_variance
-                    if len(gradient) >= COMPONENTS_AT_LEAST:
-                        fields["gradient_component_variance"] = variance
-                if parameters is not None:
-                    fields["parameter_norm"], fields["parameters"] = parameter_norm, len(parameters)
-                    if change is not None:
-                        fields["parameter_change"] = change
-            if gradient is not None and not norm <= self._explosion_limit:
+            fields = self._statistics.measure(loss, gradient, parameters)
+            if gradient is not None and not fields["gradient_norm"] <= self._explosion_limit:
                 self.explosions += 1
             now = time.perf_counter()
             self._count_step(_new_record(Record, ("training", time.time(), step, fields, NO_LABELS)), loss, now)

@@ -37,6 +37,8 @@ class StateObserver:
     """Turns states into records. Keeps one waiting state a run: a newer one takes its place, which is counted."""
 
     def __init__(self) -> None:
+        self._busy: Run | None = None
+        self._thread: threading.Thread | None = None
         self._renew()
 
     def observe(self, run: Run, state: Any, step: int | None, reference: Any) -> None:
@@ -115,9 +117,9 @@ class StateObserver:
     def _renew(self) -> None:
         self._changed = threading.Condition()
         self._waiting: dict[Run, _Work] = {}
-        self._busy: Run | None = None
+        self._busy = None
         self._urgent = 0
-        self._thread: threading.Thread | None = None
+        self._thread = None
 
 
 def _quick(known: State, reference: Any) -> dict[str, float]:
@@ -131,5 +133,5 @@ def _quick(known: State, reference: Any) -> dict[str, float]:
 
 def _record(run: Run, step: int | None, fields: dict[str, float]) -> None:
     if abs(fields.get("norm", 1.0) - 1.0) > _NORM_TOLERANCE:
-        FAULTS.rejected("state_norm", "a state came with a norm other than 1; it was normalised, see quantum_state_norm")
+        FAULTS.rejected("state_norm", "a state's norm was not 1; it was normalised, see quantum_state_norm")
     run.values("state", step, fields)

@@ -52,7 +52,7 @@ def to_float(value: Any, name: str) -> float:
     array = _as_array(value, name, 0)
     if array.size != 1:
         raise ValueError(f"{name} has shape {array.shape}: hand over one number")
-    number = array.reshape(())[()]
+    number: Any = array.reshape(())[()]
     if array.dtype.kind == "c":
         if abs(number.imag) > 1e-9 * max(1.0, abs(number.real)):
             raise ValueError(f"{name} is {number}: hand over a real number")
@@ -91,7 +91,7 @@ def _as_array(values: Any, name: str, depth: int) -> NDArray[Any]:
         array = np.asarray(values)
         if array.dtype.kind == "O":
             array = np.asarray(values, dtype=np.complex128 if _has_complex(array) else np.float64)
-    except Exception as error:  # noqa: BLE001 - a foreign object's __array__ may raise anything
+    except Exception as error:  # a foreign object's __array__ may raise anything
         raise ValueError(f"{name} is {type(values).__name__} {reprlib.repr(values)}: hand over numbers") from error
     if array.dtype.kind not in "fiubc":
         raise ValueError(f"{name} is {type(values).__name__} {reprlib.repr(values)}: hand over numbers")

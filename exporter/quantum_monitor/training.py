@@ -38,6 +38,62 @@ class StepStatistics:
         self._parameters: Vector = np.empty(0)
         self._ones: Vector = np.empty(0)
 
+    def measure(self, loss: float | None, gradient: Vector | None, parameters: Vector | None) -> dict[str, float]:
+        """Take in a step; the fields of its record, without those of what is None.
+
+        Most steps have everything and fit a block: those are measured right here, because calls, names and half-filled
+        dictionaries would cost as much as the arithmetic. `gradient` and `parameters` are the same in general.
+        """
+        last = self._parameters
+        if loss is None or gradient is None or parameters is None or len(parameters) != len(last):
+            return self._measure_what_there_is(loss, gradient, parameters)
+        n = len(gradient)
+        ones = self._ones
+        if n != len(ones) or n < COMPONENTS_AT_LEAST or len(last) > _BLOCK:
+            return self._measure_what_there_is(loss, gradient, parameters)
+        square, total = float(gradient.dot(gradient)), float(gradient.dot(ones))
+        parameter_square = float(parameters.dot(parameters))
+        if not (_TINY < square < _HUGE and _TINY < parameter_square < _HUGE):
+            return self._measure_what_there_is(loss, gradient, parameters)
+        norm = math.sqrt(square)
+        mean = total / n
+        mean_square = square / n
+        variance = mean_square - mean * mean
+        if variance < _CANCELS * mean_square:
+            variance = _two_pass_variance(gradient, mean)
+        np.subtract(parameters, last, last)
+        change = float(last.dot(last))
+        change = math.sqrt(change) if _TINY < change < _HUGE else _norm(last)
+        last[:] = parameters
+        norms = self._norms
+        norms.append(norm)
+        count = len(norms)
+        spread = math.dist(norms, (sum(norms) / count,) * count)
+        return {
+            "loss": loss,
+            "gradient_norm": norm,
+            "gradient_variance": spread * spread / count,
+            "gradient_component_variance": variance,
+            "parameter_norm": math.sqrt(parameter_square),
+            "parameter_change": change,
+            "parameters": len(parameters),
+        }
+
+    def _measure_what_there_is(
+        self, loss: float | None, gradient: Vector | None, parameters: Vector | None
+    ) -> dict[str, float]:
+        fields = {} if loss is None else {"loss": loss}
+        if gradient is not None:
+            fields["gradient_norm"], fields["gradient_variance"], variance = self.gradient(gradient)
+            if len(gradient) >= COMPONENTS_AT_LEAST:
+                fields["gradient_component_variance"] = variance
+        if parameters is not None:
+            fields["parameter_norm"], change = self.parameters(parameters)
+            if change is not None:
+                fields["parameter_change"] = change
+            fields["parameters"] = len(parameters)
+        return fields
+
     def gradient(self, vector: Vector) -> tuple[float, float, float]:
         """Take in a gradient.
 

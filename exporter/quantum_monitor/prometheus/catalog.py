@@ -45,7 +45,8 @@ class Metric:
     @property
     def label_names(self) -> tuple[str, ...]:
         """All label names of a series, in order."""
-        return self.scope.value + self.labels
+        scope: tuple[str, ...] = self.scope.value
+        return scope + self.labels
 
     @property
     def names_in_log_metrics(self) -> tuple[str, ...]:

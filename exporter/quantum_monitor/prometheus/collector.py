@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections import Counter
@@ -18,12 +19,12 @@ from quantum_monitor.prometheus.buckets import Buckets
 from quantum_monitor.prometheus.catalog import Metric
 from quantum_monitor.run import LOG_CALLS, Activity, Run
 
-Labels = Mapping[str, str]
-Series = tuple[Labels, float]
+Labels = dict[str, str]
 
-_RUN_GAUGES = tuple(m for m in catalog.TRAINING + catalog.STATE if m.field)
-_CIRCUIT_GAUGES = tuple(m for m in catalog.CIRCUIT if m.field and m.type == "gauge")
-_MACHINE_GAUGES = tuple(m for m in catalog.PROCESS if m.kind == "system")
+_RUN_GAUGES = tuple((m.name, m.field) for m in catalog.TRAINING + catalog.STATE if m.field)
+_CIRCUIT_GAUGES = tuple((m.name, m.field) for m in catalog.CIRCUIT if m.field and m.type == "gauge")
+_BACKEND_GAUGES = tuple((m.name, m.field) for m in catalog.BACKEND if m.field and not m.labels)
+_MACHINE_GAUGES = tuple((m.name, m.field) for m in catalog.PROCESS if m.field)
 
 
 class Tally:
@@ -31,7 +32,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.records: Counter[str] = Counter()
-        self.calls: dict[str, list[float]] = {call: [0, 0.0] for call in LOG_CALLS}
+        self.calls: dict[str, list[float]] = {call: [0.0, 0.0] for call in LOG_CALLS}
         self.series_rejected = 0
 
     def add(self, run: Run) -> None:
@@ -90,24 +91,39 @@ class MonitorCollector(Collector):
     def collect(self) -> Iterator[Family]:
         """The families that have something to show, in the order of the catalog."""
         started = time.monotonic()
-        families = {m.name: Family(_family_name(m), m.help, m.type) for m in catalog.METRICS}
-        out = {name: family.samples for name, family in families.items()}
+        page = _Page()
         runs = self._runs()
         for run in runs:
-            _guarded("run", lambda run=run: _collect_run(run, out))
-        _guarded("backend", lambda: _collect_backends(self._backends(), out))
-        _guarded("machine", lambda: _collect_machine(self._machine(), out))
-        _guarded("self", lambda: _collect_self(self._tally(), runs, out))
-        yield from (family for family in families.values() if family.samples)
+            _guarded("run", _show_run, run, page)
+        _guarded("backend", lambda: _show_backends(self._backends(), page))
+        _guarded("machine", lambda: _show_machine(self._machine(), page))
+        _guarded("self", lambda: _show_self(self._tally(), runs, page))
+        yield from page.families()
         self._on_collected(started)
 
 
-Out = dict[str, list[Sample]]
+class _Page:
+    """The families of one scrape, being filled."""
+
+    def __init__(self) -> None:
+        self._families = {m.name: Family(_family_name(m), m.help, m.type) for m in catalog.METRICS}
+
+    def show(self, name: str, value: float, labels: Labels, *, suffix: str = "") -> None:
+        self._families[name].samples.append(Sample(name + suffix, labels, value))
+
+    def histogram(self, name: str, buckets: Buckets, labels: Labels) -> None:
+        for bound, count in buckets.cumulative():
+            self.show(name, count, {**labels, "le": bound}, suffix="_bucket")
+        self.show(name, buckets.count, labels, suffix="_count")
+        self.show(name, buckets.total, labels, suffix="_sum")
+
+    def families(self) -> Iterator[Family]:
+        return (family for family in self._families.values() if family.samples)
 
 
-def _guarded(part: str, collect: Callable[[], None]) -> None:
+def _guarded(part: str, show: Callable[..., None], *args: object) -> None:
     try:
-        collect()
+        show(*args)
     except Exception as error:  # noqa: BLE001 - a part that fails must not take the whole scrape with it
         FAULTS.internal(f"collect_{part}", error)
 
@@ -116,102 +132,89 @@ def _family_name(metric: Metric) -> str:
     return metric.name.removesuffix("_total").removesuffix("_info")
 
 
-def _collect_run(run: Run, out: Out) -> None:
-    with run.lock:
-        latest, custom = run.latest.copy(), run.custom.copy()
-        last_step, steps, durations = run.last_step, run.steps, run.step_duration.copy()
-        best_loss, best_fidelity = run.best_loss, run.best_fidelity
-        circuits = {backend: activity.copy() for backend, activity in run.circuits.items()}
-        status, ended = run.status, run.ended
+def _show_run(run: Run, page: _Page) -> None:
     labels = run.series_labels
-
-    def show(name: str, value: float, extra: Labels | None = None) -> None:
-        out[name].append(Sample(name, {**labels, **extra} if extra else labels, value))
-
-    show("quantum_run_info", 1, {"run_id": run.run_id, **run.facts})
+    with run.lock:
+        values = _single_values(run)
+        durations = run.step_duration.copy()
+        custom = run.custom.copy()
+        circuits = {backend: activity.copy() for backend, activity in run.circuits.items()}
+        status = run.status
+    page.show("quantum_run_info", 1, {**labels, "run_id": run.run_id, **run.facts})
     for name in catalog.RUN_STATUSES:
-        show("quantum_run_status", float(name == status), {"status": name})
-    show("quantum_run_start_timestamp_seconds", run.started)
-    if ended is not None:
-        show("quantum_run_end_timestamp_seconds", ended)
-
-    show("quantum_training_steps_total", steps)
-    if last_step is not None:
-        if last_step.step is not None:
-            show("quantum_training_step", last_step.step)
-        show("quantum_training_last_step_timestamp_seconds", last_step.time)
-        _histogram("quantum_training_step_duration_seconds", durations, labels, out)
-    for metric in _RUN_GAUGES:
-        if metric.field in latest:
-            show(metric.name, latest[metric.field])
-    if best_loss < float("inf"):
-        show("quantum_training_best_loss", best_loss)
-    if best_fidelity > float("-inf"):
-        show("quantum_state_best_fidelity", best_fidelity)
+        page.show("quantum_run_status", float(name == status), {**labels, "status": name})
+    for name, value in values.items():
+        page.show(name, value, labels)
+    if durations.count:
+        page.histogram("quantum_training_step_duration_seconds", durations, labels)
     for name, value in custom.items():
-        show("quantum_custom_metric", value, {"name": name})
+        page.show("quantum_custom_metric", value, {**labels, "name": name})
     for backend, activity in circuits.items():
-        _collect_activity(activity, {**labels, "backend": backend}, out)
+        _show_activity(activity, {**labels, "backend": backend}, page)
 
 
-def _collect_activity(activity: Activity, labels: Labels, out: Out) -> None:
-    def show(name: str, value: float, extra: Labels | None = None) -> None:
-        out[name].append(Sample(name, {**labels, **extra} if extra else labels, value))
+def _single_values(run: Run) -> dict[str, float]:
+    """Metric name to value, for the metrics of which a run has one series."""
+    latest, last = run.latest, run.last_step
+    values = {name: latest[field] for name, field in _RUN_GAUGES if field in latest}
+    values["quantum_run_start_timestamp_seconds"] = run.started
+    values["quantum_training_steps_total"] = run.steps
+    if run.ended is not None:
+        values["quantum_run_end_timestamp_seconds"] = run.ended
+    if last is not None:
+        values["quantum_training_last_step_timestamp_seconds"] = last.time
+        if last.step is not None:
+            values["quantum_training_step"] = last.step
+    if math.isfinite(run.best_loss):
+        values["quantum_training_best_loss"] = run.best_loss
+    if math.isfinite(run.best_fidelity):
+        values["quantum_state_best_fidelity"] = run.best_fidelity
+    return values
 
+
+def _show_activity(activity: Activity, labels: Labels, page: _Page) -> None:
     if activity.executed:
         for status, count in activity.executions.items():
-            show("quantum_circuit_executions_total", count, {"status": status})
-        _histogram("quantum_circuit_execution_duration_seconds", activity.execution_time, labels, out)
-    if activity.queue_time.count:
-        _histogram("quantum_circuit_queue_duration_seconds", activity.queue_time, labels, out)
-    for metric in _CIRCUIT_GAUGES:
-        if metric.field in activity.latest:
-            show(metric.name, activity.latest[metric.field])
+            page.show("quantum_circuit_executions_total", count, {**labels, "status": status})
+    for name, buckets in (("execution", activity.execution_time), ("queue", activity.queue_time)):
+        if buckets.count:
+            page.histogram(f"quantum_circuit_{name}_duration_seconds", buckets, labels)
+    for name, field in _CIRCUIT_GAUGES:
+        if field in activity.latest:
+            page.show(name, activity.latest[field], labels)
     if activity.shots is not None:
-        show("quantum_circuit_shots_total", activity.shots)
+        page.show("quantum_circuit_shots_total", activity.shots, labels)
     for (currency, kind), (spent, last) in activity.costs.items():
-        money = {"currency": currency, "kind": kind}
-        show("quantum_cost_total", spent, money)
-        show("quantum_cost_last_execution", last, money)
+        money = {**labels, "currency": currency, "kind": kind}
+        page.show("quantum_cost_total", spent, money)
+        page.show("quantum_cost_last_execution", last, money)
 
 
-def _histogram(name: str, buckets: Buckets, labels: Labels, out: Out) -> None:
-    samples = out[name]
-    for bound, count in buckets.cumulative():
-        samples.append(Sample(f"{name}_bucket", {**labels, "le": bound}, count))
-    samples.append(Sample(f"{name}_count", labels, buckets.count))
-    samples.append(Sample(f"{name}_sum", labels, buckets.total))
-
-
-def _collect_backends(backends: Iterable[BackendStatus], out: Out) -> None:
+def _show_backends(backends: Iterable[BackendStatus], page: _Page) -> None:
     for backend in backends:
-        for metric in catalog.BACKEND:
-            if metric.field == "error_ratio":
-                for operation, ratio in backend.error_ratios.copy().items():
-                    out[metric.name].append(Sample(metric.name, {**backend.labels, "operation": operation}, ratio))
-            elif metric.field in backend.latest:
-                out[metric.name].append(Sample(metric.name, backend.labels, backend.latest[metric.field]))
+        for name, field in _BACKEND_GAUGES:
+            if field in backend.latest:
+                page.show(name, backend.latest[field], backend.labels)
+        for operation, ratio in backend.error_ratios.copy().items():
+            page.show("quantum_backend_error_ratio", ratio, {**backend.labels, "operation": operation})
 
 
-def _collect_machine(machine: Mapping[str, float], out: Out) -> None:
-    for metric in _MACHINE_GAUGES:
-        if metric.field in machine:
-            out[metric.name].append(Sample(metric.name, {}, machine[metric.field]))
+def _show_machine(machine: Mapping[str, float], page: _Page) -> None:
+    for name, field in _MACHINE_GAUGES:
+        if field in machine:
+            page.show(name, machine[field], {})
 
 
-def _collect_self(tally: Tally, runs: Sequence[Run], out: Out) -> None:
-    def show(name: str, value: float, labels: Labels | None = None, suffix: str = "") -> None:
-        out[name].append(Sample(name + suffix, labels or {}, value))
-
-    show("quantum_monitor_build_info", 1, {"version": __version__, "python": platform.python_version()})
+def _show_self(tally: Tally, runs: Sequence[Run], page: _Page) -> None:
+    page.show("quantum_monitor_build_info", 1, {"version": __version__, "python": platform.python_version()})
     for kind, count in sorted(tally.records.items()):
-        show("quantum_monitor_records_total", count, {"kind": kind})
+        page.show("quantum_monitor_records_total", count, {"kind": kind})
     for (sink, reason), count in sorted(FAULTS.drops.copy().items()):
-        show("quantum_monitor_records_dropped_total", count, {"sink": sink, "reason": reason})
+        page.show("quantum_monitor_records_dropped_total", count, {"sink": sink, "reason": reason})
     for where, count in sorted(FAULTS.errors.copy().items()):
-        show("quantum_monitor_errors_total", count, {"where": where})
-    show("quantum_monitor_sink_backlog", sum(run.store.backlog for run in runs), {"sink": "store"})
-    for call, (count, seconds) in tally.calls.items():
-        show("quantum_monitor_log_duration_seconds", count, {"call": call}, "_count")
-        show("quantum_monitor_log_duration_seconds", seconds, {"call": call}, "_sum")
-    show("quantum_monitor_series_rejected_total", tally.series_rejected)
+        page.show("quantum_monitor_errors_total", count, {"where": where})
+    page.show("quantum_monitor_sink_backlog", sum(run.store.backlog for run in runs), {"sink": "store"})
+    for call, (times, seconds) in tally.calls.items():
+        page.show("quantum_monitor_log_duration_seconds", times, {"call": call}, suffix="_count")
+        page.show("quantum_monitor_log_duration_seconds", seconds, {"call": call}, suffix="_sum")
+    page.show("quantum_monitor_series_rejected_total", tally.series_rejected, {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -72,10 +73,8 @@ class Exporter:
             on_collected=self._collected,
         )
         registry.register(collector)
-        try:
+        with contextlib.suppress(ValueError):  # a registry of the user's, which has the process_* metrics already
             ProcessCollector(registry=registry)
-        except ValueError:
-            pass  # a registry of the user's, which has the process_* metrics already
 
     # What is shown
 
@@ -180,7 +179,7 @@ class Exporter:
             if endpoint is not None:
                 endpoint.users += 1
                 return endpoint
-            server = _start_server(self, settings)
+            server = _start_server(self, settings, settings.metrics_port)
             endpoint = self._endpoints[key] = Endpoint(server, _announce(server, settings))
             return endpoint
 
@@ -219,17 +218,16 @@ def _endpoint_key(settings: Settings) -> tuple[object, ...]:
     )
 
 
-def _start_server(exporter: Exporter, settings: Settings) -> MetricsServer:
+def _start_server(exporter: Exporter, settings: Settings, port: int) -> MetricsServer:
     tls = auth = None
     if settings.tls_cert_file is not None:
         tls = Tls(settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file)
     if settings.basic_auth_user is not None and settings.basic_auth_password is not None:
         auth = BasicAuth(settings.basic_auth_user, settings.basic_auth_password)
-    assert settings.metrics_port is not None
     return MetricsServer(
         exporter.registry,
         addr=settings.metrics_addr,
-        port=settings.metrics_port,
+        port=port,
         tls=tls,
         basic_auth=auth,
         on_scrape=exporter.scraped,
