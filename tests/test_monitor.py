@@ -483,6 +483,17 @@ def test_a_run_converged_when_its_last_losses_agree(new_monitor):
     assert monitor.get_comprehensive_summary()["training_summary"]["convergence_achieved"] is False
 
 
+def test_summaries_keep_fields_of_the_same_name_apart(new_monitor):
+    monitor = new_monitor()
+    monitor.start_run("a")
+    monitor.log_quantum_state(BELL, 0)
+    monitor.log_circuit_execution({"gates": [{"type": "h", "qubit": 0}], "n_qubits": 5}, 0.1)
+    monitor.log_backend_status("ibm_x", up=True, qubits=127)
+    summary = monitor.get_metrics_summary()
+    latest = {name: summary[name]["latest"] for name in ("qubits", "circuit_qubits", "backend_qubits")}
+    assert latest == {"qubits": 2, "circuit_qubits": 5, "backend_qubits": 127}
+
+
 def test_histories_are_bounded(new_monitor):
     monitor = new_monitor(history_limit=5)
     monitor.start_run("a")

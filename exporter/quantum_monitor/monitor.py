@@ -22,7 +22,9 @@ from quantum_monitor.config import Settings, load_settings
 from quantum_monitor.environment import quantum_framework
 from quantum_monitor.faults import FAULTS
 from quantum_monitor.log import LOG
+from quantum_monitor.names import label_value, text
 from quantum_monitor.physics.calculator import QuantumMetricsCalculator
+from quantum_monitor.prometheus import catalog
 from quantum_monitor.prometheus.exporter import Endpoint, exporter_of
 from quantum_monitor.record import NO_LABELS
 from quantum_monitor.run import Run
@@ -43,6 +45,7 @@ R = TypeVar("R")
 _FLOAT64 = np.dtype(np.float64)
 _FLUSH_TIMEOUT = 5.0
 _FACTS_AT_MOST = 1_000
+_FACT_NAME_LENGTH = 256
 
 
 def _never_raises(call: Callable[P, None]) -> Callable[P, None]:
@@ -198,7 +201,7 @@ class QuantumMonitor:
                 experiment=settings.experiment_name,
                 facts=facts,
                 settings=settings,
-                history=History(settings.history_limit),
+                history=History(settings.history_limit, rename=catalog.SUMMARY_NAMES),
                 store=store,
                 explosion_limit=self.alert_system.thresholds.get("gradient_explosion"),
             )
@@ -418,27 +421,27 @@ class QuantumMonitor:
             "utilization": utilization,
         }
         fields, ratios = observe.backend_fields(values, error_rates)
-        name = observe.cut(name)
-        status = self._exporter.backend(name, self._settings.labels or {})
-        if status is not None:
-            status.latest.update(fields)
-            status.error_ratios.update(ratios)
-        if self._run is not None:
+        label = label_value(name)
+        self._exporter.report_backend(label, self._settings.labels or {}, fields, ratios)
+        run = self._run
+        if run is not None:
             ratio_fields = {f"error_ratio_{operation}": ratio for operation, ratio in ratios.items()}
-            self._run.observed("backend", None, {**fields, **ratio_fields}, {"backend": name})
-            self._run.spent("log_backend_status", called_at)
+            run.observed("backend", None, {**fields, **ratio_fields}, {"backend": label})
+            run.spent("log_backend_status", called_at)
 
     @_never_raises
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log what the run was started with: learning rate, ansatz, molecule, seed."""
-        self._describe("params", {str(key): plain(value) for key, value in params.items()})
+        self._describe("params", params, plain)
 
     @_never_raises
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Tag the run; values are kept as text."""
-        self._describe("tags", {str(key): str(value) for key, value in tags.items()})
+        self._describe("tags", tags, text)
 
-    def _describe(self, what: str, values: Mapping[str, Any]) -> None:
+    def _describe(self, what: str, given: Mapping[str, Any], convert: Callable[[Any], Any]) -> None:
+        entries = observe.usable(observe.entries, given, what) or ()
+        values = {key[:_FACT_NAME_LENGTH]: convert(value) for key, value in entries}
         run = self._run or self._implicit_run()
         with run.lock:
             known: dict[str, Any] = getattr(run, what)
@@ -446,7 +449,7 @@ class QuantumMonitor:
             new = [key for key in values if key not in known]
             if len(new) > room:
                 FAULTS.dropped(what, "limit", len(new) - room)
-            kept = {key[:256]: value for key, value in values.items() if key in known or key in new[:room]}
+            kept = {key: value for key, value in values.items() if key in known or key in new[:room]}
             known.update(kept)
             run.store.describe(**{what: dict(known)})
 

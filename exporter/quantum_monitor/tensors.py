@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 STEP_LIMIT = 2**53
 """Beyond it a double, which the store keeps, skips integers."""
 _DEPTH_LIMIT = 8
+_FLOAT64_BYTES = 8
+_ROUNDING = 1e-9
+"""An imaginary part below it, relative to numbers above 1, is none."""
 
 
 def to_vector(values: Any, name: str) -> NDArray[np.float64]:
@@ -31,12 +34,31 @@ def to_vector(values: Any, name: str) -> NDArray[np.float64]:
     Raises:
         ValueError: nothing in it, or not numbers.
     """
-    array = _as_array(values, name, 0)
+    # PennyLane's and autograd's tensors are arrays of a subclass: the next common case after plain arrays.
+    plain = isinstance(values, np.ndarray) and values.dtype.kind == "f"
+    array: NDArray[Any] = np.asarray(values) if plain else _as_array(values, name, 0)
     if array.size == 0:
         raise ValueError(f"{name} is empty: hand over at least one number")
     if array.dtype.kind == "c":
         array = np.ascontiguousarray(array, dtype=np.complex128).ravel().view(np.float64)
+    if array.dtype.kind == "f" and array.dtype.itemsize > _FLOAT64_BYTES:
+        with np.errstate(over="ignore"):  # an extended-precision number beyond a double's range is infinite
+            array = array.astype(np.float64)
     return np.asarray(array, dtype=np.float64).ravel()
+
+
+def to_reals(values: Any, name: str) -> NDArray[np.float64]:
+    """The same for real numbers only: of complex ones, parts would be taken for values.
+
+    Raises:
+        ValueError: nothing in it, not numbers, or an imaginary part above rounding.
+    """
+    array = _as_array(values, name, 0)
+    if array.dtype.kind == "c":
+        if not np.abs(array.imag).max(initial=0.0) <= _ROUNDING * max(1.0, np.abs(array.real).max(initial=0.0)):
+            raise ValueError(f"{name} is complex: hand over real numbers, such as its magnitude")
+        array = array.real
+    return to_vector(array, name)
 
 
 def to_float(value: Any, name: str) -> float:
@@ -54,7 +76,7 @@ def to_float(value: Any, name: str) -> float:
         raise ValueError(f"{name} has shape {array.shape}: hand over one number")
     number: Any = array.reshape(())[()]
     if array.dtype.kind == "c":
-        if abs(number.imag) > 1e-9 * max(1.0, abs(number.real)):
+        if not abs(number.imag) <= _ROUNDING * max(1.0, abs(number.real)):
             raise ValueError(f"{name} is {number}: hand over a real number")
         number = number.real
     return float(number)

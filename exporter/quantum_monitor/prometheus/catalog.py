@@ -205,6 +205,13 @@ def settable() -> dict[str, Metric]:
     return {name: metric for metric in METRICS for name in metric.names_in_log_metrics}
 
 
+SUMMARY_NAMES: dict[tuple[str, str], str] = {
+    **{("circuit", m.field): m.aliases[0] for m in CIRCUIT if m.aliases and m.field},
+    **{("backend", m.field): f"backend_{m.field}" for m in BACKEND if m.field},
+}
+"""What summaries call a field of a record kind, where its bare name could be a state's or the user's own."""
+
+
 _CHAPTERS = (
     ("Run", "What a run is and how it stands.", RUN),
     ("Training", "From `log_training_step`, or `log_metrics` with a known name.", TRAINING),

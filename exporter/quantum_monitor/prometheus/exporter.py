@@ -28,6 +28,7 @@ _ENDED_AT_MOST = 20
 _UNSEEN_SECONDS_AT_MOST = 600.0
 _NAMES_REMEMBERED = 10_000
 _BACKENDS_AT_MOST = 100
+_OPERATIONS_AT_MOST = 20
 _MACHINE_SAMPLE_AGE = 1.0
 
 
@@ -121,19 +122,33 @@ class Exporter:
                 self._ended.append(_Ended(run))
         self.runs()
 
-    def backend(self, name: str, constant_labels: Mapping[str, str]) -> BackendStatus | None:
-        """What is known of a backend, to be updated; None when there are too many of them."""
+    def report_backend(
+        self,
+        name: str,
+        constant_labels: Mapping[str, str],
+        fields: Mapping[str, float],
+        error_ratios: Mapping[str, float],
+    ) -> None:
+        """Show what was reported of a backend, unless there are too many of them, or of its operations."""
         labels = {"backend": name, **constant_labels}
         key = tuple(sorted(labels.items()))
         with self._lock:
             status = self._backends.get(key)
             if status is None:
                 if len(self._backends) >= _BACKENDS_AT_MOST:
-                    self._tally.series_rejected += 1
-                    FAULTS.rejected("series", f"quantum_backend_* has its {_BACKENDS_AT_MOST} backends")
-                    return None
+                    self._reject_series(f"quantum_backend_* has its {_BACKENDS_AT_MOST} backends")
+                    return
                 status = self._backends[key] = BackendStatus(labels)
-            return status
+            status.latest.update(fields)
+            for operation, ratio in error_ratios.items():
+                if operation in status.error_ratios or len(status.error_ratios) < _OPERATIONS_AT_MOST:
+                    status.error_ratios[operation] = ratio
+                else:
+                    self._reject_series(f"quantum_backend_error_ratio has its {_OPERATIONS_AT_MOST} operations")
+
+    def _reject_series(self, reason: str) -> None:
+        self._tally.series_rejected += 1
+        FAULTS.rejected("series", f"{reason}; further ones are not shown")
 
     def hardware_status(self) -> dict[str, dict[str, object]]:
         """What is known of each backend, by name."""
