@@ -82,6 +82,9 @@ class RunStore:
         self._held_bytes = 0
         self._connection, self._address = opening.open_run(self.directory, self._info)
         self._packer = opening.packer_behind(self._connection)
+        self._memory_freed = weakref.finalize(self, self._connection.close) if self.in_memory else None
+        if self._memory_freed:
+            self._memory_freed.atexit = False  # the thread may be inside SQLite then
         self._directory_checked = time.monotonic()
         self._requested = self._completed = 0
         self._closing = False
@@ -202,7 +205,12 @@ class RunStore:
             FAULTS.internal("store", error)
 
     def _write_all(self) -> None:
-        """Write what the queue holds at this moment, then the description if it changed."""
+        """Write what the queue holds at this moment, then the description as it was before that moment.
+
+        So a run that reads as completed has all of its records.
+        """
+        with self._changed:
+            info = self._info if self._info_changed else None
         waiting = len(self._queue)
         while self._batch or waiting > 0:
             with self._in_database:
@@ -213,22 +221,21 @@ class RunStore:
                 blocks.write(self._connection, self._batch)
                 self._bound_memory(self._batch)
                 self._batch = None
-        if self._info_changed:
-            self._write_description()
+        if info:
+            self._write_description(info)
         self._look_for_the_directory()
 
-    def _write_description(self) -> None:
+    def _write_description(self, info: dict[str, Any]) -> None:
+        if not self.in_memory:
+            try:
+                with self._in_database:
+                    runfile.write(self.directory / DESCRIPTION, info, durable=self._closing)
+            except OSError:
+                if self.directory.exists():
+                    raise
         with self._changed:
-            info, self._info_changed = self._info, False
-        if self.in_memory:
-            return
-        try:
-            with self._in_database:
-                runfile.write(self.directory / DESCRIPTION, info, durable=self._closing)
-        except OSError:
-            if self.directory.exists():
-                self._info_changed = True
-                raise
+            if self._info is info:  # else it changed again meanwhile
+                self._info_changed = False
 
     def _bound_memory(self, batch: blocks.Batch) -> None:
         if not self.in_memory or not batch.blocks:
@@ -285,6 +292,8 @@ class RunStore:
         self._renew_locks()
         self._queue.clear()
         self._batch, self._info_changed = None, False
+        if self._memory_freed:
+            self._memory_freed.detach()
         # Even closing an inherited connection may harm the parent's database: keep it from being collected, for good.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
 
