@@ -387,7 +387,7 @@ class _NamedByMethod:
         (_NamedByMethod(), "old_backend"),
         ("x" * 500, "x" * 128),
     ],
-    ids=repr,
+    ids=["none", "text", "mapping", "nameless", "object", "method", "long"],
 )
 def test_a_backend_goes_by_its_own_name(new_monitor, info, label):
     monitor = new_monitor()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from quantum_monitor.alerts.rules import WrongValueError, finite, read_alert_config, short
+from quantum_monitor.names import label_value
 
 Reader = Callable[[Any], Any]
 
@@ -175,7 +176,7 @@ def labels(value: Any) -> dict[str, str]:
         problems.append(("", f"has {len(value)} labels; give at most {_LABELS_AT_MOST}"))
     if problems:
         raise WrongEntriesError(problems)
-    return {name: content[:_LABEL_VALUE_LENGTH] for name, content in value.items()}
+    return {name: label_value(content) for name, content in value.items()}
 
 
 def _wrong_label(name: object, content: object) -> str | None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import threading
 from collections import Counter
 
 from quantum_monitor.log import LOG
+from quantum_monitor.names import text
 
 _CAUSES_LOGGED_AT_MOST = 1_000
-_NUMBERS = re.compile(r"[-+]?[0-9][0-9.e+-]*")
+_CAUSE_LENGTH = 1_000
+_NUMBERS = re.compile(r"0x[0-9a-fA-F]+|[-+]?[0-9][0-9.e+-]*")
 
 
 class Faults:
@@ -21,20 +24,18 @@ class Faults:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._renew()
         self._logged: set[tuple[str, str]] = set()
-        self.errors: Counter[str] = Counter()
-        self.drops: Counter[tuple[str, str]] = Counter()
 
     def rejected(self, where: str, reason: object) -> None:
         """Note input or an environment that the monitor could not use: counted, logged once per cause."""
-        self._note(where, f"{type(reason).__name__}: {reason}" if isinstance(reason, BaseException) else str(reason))
+        self._note(where, _told(reason) if isinstance(reason, BaseException) else text(reason))
 
     def internal(self, where: str, error: BaseException) -> None:
         """Note an error of our own making. With ``QUANTUM_MONITOR_RAISE=1`` (our tests) it is raised instead."""
         if os.environ.get("QUANTUM_MONITOR_RAISE") == "1":
             raise error
-        self._note(where, f"{type(error).__name__}: {error}", error)
+        self._note(where, _told(error), error)
 
     def dropped(self, sink: str, reason: str, count: int = 1) -> None:
         """Note records that a sink (``store``, ``physics`` ...) did not take; logged once per sink and reason."""
@@ -48,16 +49,26 @@ class Faults:
         self._log_once(where, cause, error)
 
     def _log_once(self, where: str, cause: str, error: BaseException | None) -> None:
+        cause = cause[:_CAUSE_LENGTH]
         key = (where, _NUMBERS.sub("#", cause)[:200])  # the same cause with other numbers is not a new one
         with self._lock:
             if key in self._logged or len(self._logged) >= _CAUSES_LOGGED_AT_MOST:
                 return
             self._logged.add(key)
-        LOG.warning("%s: %s (counted from here on, not logged again)", where, cause[:1_000], exc_info=error)
+        with contextlib.suppress(Exception):  # a logging handler of the user's may raise: training goes on
+            LOG.warning("%s: %s (counted from here on, not logged again)", where, cause, exc_info=error)
 
-    def _after_fork(self) -> None:
-        self._lock = threading.Lock()
+    def _renew(self) -> None:
+        """Begin anew: at construction, and in a forked child, where the counts are those of the parent."""
+        # Reentrant: a signal handler may interrupt a log call of its own thread in here, and end the run.
+        self._lock = threading.RLock()
+        self.errors: Counter[str] = Counter()
+        self.drops: Counter[tuple[str, str]] = Counter()
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {text(error)}"
 
 
 FAULTS = Faults()
-os.register_at_fork(after_in_child=FAULTS._after_fork)
+os.register_at_fork(after_in_child=FAULTS._renew)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import os
 import secrets
@@ -49,12 +50,16 @@ _FACT_NAME_LENGTH = 256
 
 
 def _never_raises(call: Callable[P, None]) -> Callable[P, None]:
-    """Keep whatever goes wrong inside a log call from the training loop: count it, log it once."""
+    """Keep whatever goes wrong inside a log call from the training loop: count it, log it once.
+
+    That includes NumPy's floating-point warnings, which a process may have turned into errors.
+    """
 
     @functools.wraps(call)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            call(*args, **kwargs)
+            with np.errstate(all="ignore"):
+                call(*args, **kwargs)
         except ValueError as error:
             FAULTS.rejected(call.__name__, error)
         except Exception as error:  # noqa: BLE001 - the promise: no log call raises into training
@@ -149,7 +154,6 @@ class QuantumMonitor:
         self._run: Run | None = None
         self._last_run: Run | None = None
         self._last_end: float | None = None
-        self._process = os.getpid()
         plugins.load_entry_points()
         if self._settings.retention is not None:
             summary.clean_up_in_background(self.storage_path, self._settings.retention)
@@ -171,15 +175,16 @@ class QuantumMonitor:
             raised, as stopped if it was interrupted.
         """
         with self._lock:
-            if self._run is not None:
-                self.end_run()
+            before = self._run
             self._begin(name)
+        if before is not None:  # outside the lock, which another thread's log call may be waiting for
+            self._finish(before, "completed")
         return self
 
     def _begin(self, name: str | None) -> Run:
         with self._lock:
             run_id = secrets.token_hex(16)
-            shown = run_id[:8] if name is None else str(name)
+            shown = run_id[:8] if name is None else text(name)
             settings = self._settings
             facts = quantum_framework()
             store = RunStore(
@@ -217,20 +222,28 @@ class QuantumMonitor:
         """
         with self._lock:
             run, self._run = self._run, None
-        if run is None:
-            return
-        if status not in ("completed", "failed", "stopped"):
-            FAULTS.rejected("end_run", f"status is {status!r}: say completed, failed or stopped; kept as stopped")
-            status = "stopped"
+        if run is not None:
+            self._finish(run, status)
+
+    def _finish(self, run: Run, status: str) -> None:
+        if run.process != os.getpid():
+            return  # a forked child has its parent's run in memory, which is not its to end
+        word = text(status)
+        if word not in ("completed", "failed", "stopped"):
+            FAULTS.rejected("end_run", f"status is {word!r}: say completed, failed or stopped; kept as stopped")
+            word = "stopped"
         self._states.flush(run, _FLUSH_TIMEOUT)
         with run.lock:
-            run.ended, run.status = time.time(), status
-        if os.getpid() != self._process:
-            return
+            run.ended, run.status = time.time(), word
         self._exporter.retire(run)
         self._last_end = time.monotonic()
-        run.store.describe(status=status, end_time=run.ended, summary=summary.comprehensive(run, self))
-        run.store.close(_FLUSH_TIMEOUT)
+        run.store.describe(status=word, end_time=run.ended)
+        try:
+            run.store.describe(summary=summary.comprehensive(run, self))
+        except Exception as error:  # noqa: BLE001 - a summary that fails must neither raise nor leave the run open
+            FAULTS.internal("end_run", error)
+        finally:
+            run.store.close(_FLUSH_TIMEOUT)
 
     def __enter__(self) -> QuantumMonitor:
         """Begin a run unless one is active."""
@@ -251,10 +264,11 @@ class QuantumMonitor:
         """End the active run and give the endpoint back; waits for the last scrape where the settings say so."""
         self.end_run()
         self.stop_realtime_monitoring()
-        if self in _OPEN:
+        with contextlib.suppress(ValueError):  # closed before
             _OPEN.remove(self)
-        endpoint, self._endpoint = self._endpoint, None
-        if endpoint is None or os.getpid() != self._process:
+        with self._lock:
+            endpoint, self._endpoint = self._endpoint, None
+        if endpoint is None:
             return
         if self._last_end is not None and self._settings.final_scrape_timeout:
             self._exporter.wait_for_scrape(self._last_end, self._settings.final_scrape_timeout)
@@ -304,11 +318,11 @@ class QuantumMonitor:
                 step = observe.usable(to_step, step, "step")
             try:
                 run.training_step(step, loss, gradient, vector, called_at)
-            except RuntimeWarning:
+            except (RuntimeWarning, FloatingPointError):
                 run.training_step_quietly(step, loss, gradient, vector, called_at)
             if plugins.GRADIENT and gradient is not None:
                 observe.custom(run, step, plugins.evaluate("gradient", gradients))
-            if additional_metrics:
+            if additional_metrics is not None:
                 observe.metrics(run, additional_metrics, step, is_step=False)
         except Exception as error:  # noqa: BLE001 - the promise: no log call raises into training
             FAULTS.internal("log_training_step", error)
@@ -509,9 +523,8 @@ class QuantumMonitor:
     @property
     def metrics_url(self) -> str | None:
         """The address being served, or None."""
-        if self._endpoint is None or os.getpid() != self._process:
-            return None
-        return self._endpoint.server.url
+        endpoint = self._endpoint
+        return endpoint.server.url if endpoint is not None else None
 
     @property
     def loss_history(self) -> list[float]:
@@ -560,14 +573,17 @@ class QuantumMonitor:
         return self._exporter.hardware_status()
 
     def _settle(self) -> None:
-        if self._last_run is not None and os.getpid() == self._process:
+        if self._last_run is not None:
             self._states.flush(self._last_run, _FLUSH_TIMEOUT)
 
     def _after_fork(self) -> None:
+        """In a forked child: no lock is held by a thread that is gone, and the endpoint is the parent's."""
         self._lock = threading.RLock()
+        self._endpoint = None
         self._states.after_fork()
-        if self._run is not None:
-            self._run.lock = threading.RLock()
+        for run in (self._run, self._last_run):
+            if run is not None:
+                run.lock = threading.RLock()
 
 
 _OPEN: list[QuantumMonitor] = []
@@ -601,9 +617,11 @@ def monitor_quantum_training(monitor: QuantumMonitor, func: Callable[..., R], *a
 
 def _close_all() -> None:
     """End what is still open when the interpreter exits: as failed if an exception is what ends it."""
+    # In an interactive session the last error may be hours old, and never what ends it.
+    error = None if hasattr(sys, "ps1") else getattr(sys, "last_value", None)
     for monitor in _OPEN.copy():
-        if hasattr(sys, "last_value") or hasattr(sys, "last_exc"):
-            monitor.end_run("failed")
+        if error is not None:
+            monitor.end_run("stopped" if isinstance(error, KeyboardInterrupt) else "failed")
         monitor.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -11,15 +12,20 @@ import numpy as np
 
 from quantum_monitor import plugins
 from quantum_monitor.faults import FAULTS
+from quantum_monitor.names import LABEL_LENGTH, label_value, text
 from quantum_monitor.physics.circuits import circuit_facts
+from quantum_monitor.physics.gradients import component_statistics
 from quantum_monitor.prometheus import catalog
-from quantum_monitor.run import Run
-from quantum_monitor.tensors import to_float, to_vector
+from quantum_monitor.run import CIRCUIT_FACTS, Run
+from quantum_monitor.tensors import STEP_LIMIT, to_float, to_reals
+from quantum_monitor.training import Vector
 
 T = TypeVar("T")
 
-_LABEL_LENGTH = 128
-_OPERATIONS_AT_MOST = 20
+_CIRCUITS_REMEMBERED = 64
+_CONTENT_LENGTH = 100_000
+_KNOWN_FACTS: dict[bytes, dict[str, float]] = {}
+
 _STATUSES = {
     **{status: status for status in catalog.EXECUTION_STATUSES},
     **dict.fromkeys(("ok", "done", "completed", "succeeded"), "success"),
@@ -34,14 +40,21 @@ def usable(convert: Callable[[Any, str], T], value: Any, name: str) -> T | None:
         return None
     try:
         return convert(value, name)
-    except ValueError as error:
+    except Exception as error:  # noqa: BLE001 - a foreign object may raise anything when it is read
         FAULTS.rejected(name, error)
         return None
 
 
-def cut(name: Any) -> str:
-    """A name as a label value: text of at most 128 characters."""
-    return str(name)[:_LABEL_LENGTH]
+def entries(values: Any, name: str) -> list[tuple[str, Any]]:
+    """The entries of a mapping, with their names as text.
+
+    Raises:
+        ValueError: no mapping. What the mapping itself raises goes through.
+    """
+    if not isinstance(values, Mapping):
+        message = f"{name} is {type(values).__name__}: hand over a mapping of names to values"
+        raise ValueError(message)  # noqa: TRY004 - bad input is one kind of error here, which the log call counts
+    return [(text(key), value) for key, value in values.items()]
 
 
 def metrics(run: Run, values: Any, step: int | None, *, is_step: bool) -> None:
@@ -53,13 +66,10 @@ def metrics(run: Run, values: Any, step: int | None, *, is_step: bool) -> None:
         step: their training step.
         is_step: whether a loss with a step counts as a training step.
     """
-    if not isinstance(values, Mapping):
-        message = f"metrics is {type(values).__name__}: hand over a mapping of names to numbers"
-        raise ValueError(message)  # noqa: TRY004 - bad input is one kind of error here, which the log call counts
     known = catalog.settable()
     by_kind: dict[str, dict[str, float]] = {}
-    for key, value in values.items():
-        name = cut(key)
+    for key, value in usable(entries, values, "metrics") or ():
+        name = label_value(key)
         metric = known.get(name)
         for field, number in _numbers(metric.field if metric and metric.field else name, value).items():
             kind = metric.kind if metric and metric.kind and field == metric.field else "custom"
@@ -75,27 +85,34 @@ def metrics(run: Run, values: Any, step: int | None, *, is_step: bool) -> None:
 
 def _numbers(name: str, value: Any) -> dict[str, float]:
     """A scalar under its name; an array as its statistics. What is not a number is counted and left out."""
-    if isinstance(value, (float, int)):
-        return {name: float(value)}
-    vector = usable(to_vector, value, "log_metrics")
+    if type(value) is float:
+        return {name: value}
     if value is None:
-        FAULTS.rejected("log_metrics", f"{name} is None: leave out what was not measured")
+        FAULTS.rejected("metrics", f"{name} is None: leave out what was not measured")
+    vector = usable(lambda numbers, _: to_reals(numbers, name), value, "metrics")
     if vector is None:
         return {}
     if len(vector) == 1:
         return {name: float(vector[0])}
+    name = name[: LABEL_LENGTH - len("_mean")]
     return {
-        f"{name}_mean": float(vector.mean()),
-        f"{name}_std": float(vector.std()),
+        f"{name}_mean": float((vector / len(vector)).sum()),  # divided first: a sum of large numbers overflows
+        f"{name}_std": _deviation(vector),
         f"{name}_min": float(vector.min()),
         f"{name}_max": float(vector.max()),
     }
 
 
+def _deviation(vector: Vector) -> float:
+    """The standard deviation; scaled by a power of two, which costs no digit, so that no square leaves the range."""
+    exponent = math.frexp(np.abs(vector).max())[1]
+    return math.ldexp(math.sqrt(component_statistics(np.ldexp(vector, -exponent)).variance), exponent)
+
+
 def custom(run: Run, step: int | None, fields: Mapping[str, float]) -> None:
     """Log what plug-ins measured."""
     if fields:
-        run.custom_values(step, {cut(name): value for name, value in fields.items()})
+        run.custom_values(step, {label_value(name): value for name, value in fields.items()})
 
 
 def execution(run: Run, circuit: Any, amounts: Mapping[str, Any], backend_info: Any, status: Any) -> None:
@@ -108,8 +125,8 @@ def execution(run: Run, circuit: Any, amounts: Mapping[str, Any], backend_info: 
         backend_info: where it was executed.
         status: how it ended.
     """
-    backend = backend_name(backend_info)
-    numbers = {name: usable(_amount, value, name) for name, value in amounts.items()}
+    backend = usable(_backend_name, backend_info, "backend_info") or "unknown"
+    numbers = {name: usable(_count if name == "shots" else _amount, value, name) for name, value in amounts.items()}
     fields = {name: number for name, number in numbers.items() if number is not None}
     if not fields.get("queue_time") and not run.queues_known(backend):
         fields.pop("queue_time", None)
@@ -119,38 +136,60 @@ def execution(run: Run, circuit: Any, amounts: Mapping[str, Any], backend_info: 
         fields.update(_facts(circuit))
         if plugins.CIRCUIT:
             custom(run, None, plugins.evaluate("circuit", circuit))
-    outcome = _STATUSES.get(str(status).lower())
+    word = label_value(status)
+    outcome = _STATUSES.get(word.lower())
     if outcome is None:
-        FAULTS.rejected("status", f"status is {cut(status)!r}: say success, failed or cancelled; counted as failed")
+        FAULTS.rejected("status", f"status is {word!r}: say success, failed or cancelled; counted as failed")
         outcome = "failed"
-    currency = backend_info.get("currency", "USD") if isinstance(backend_info, Mapping) else "USD"
-    run.execution(fields, backend=backend, status=outcome, currency=cut(currency), cost_kind="reported")
+    currency = usable(_currency, backend_info, "backend_info") or "USD"
+    run.execution(fields, backend=backend, status=outcome, currency=currency, cost_kind="reported")
 
 
 def _facts(circuit: Any) -> dict[str, float]:
-    try:
-        facts = circuit_facts(circuit)
-    except ValueError as error:
-        FAULTS.rejected("circuit_description", error)
+    """The facts of a circuit; those of a description or text that came before are remembered by its content."""
+    key = _content(circuit)
+    known = _KNOWN_FACTS.get(key) if key else None
+    if known is not None:
+        return known
+    facts = usable(lambda value, _: circuit_facts(value), circuit, "circuit_description")
+    if facts is None:
         return {}
-    values = {name: getattr(facts, name) for name in ("depth", "two_qubit_depth", "gates", "two_qubit_gates", "qubits")}
-    return {name: value for name, value in values.items() if value is not None}
+    values = {name: getattr(facts, name) for name in CIRCUIT_FACTS}
+    found = {name: value for name, value in values.items() if value is not None}
+    if key:
+        if len(_KNOWN_FACTS) >= _CIRCUITS_REMEMBERED:
+            _KNOWN_FACTS.clear()
+        _KNOWN_FACTS[key] = found
+    return found
 
 
-def backend_name(info: Any) -> str:
-    """The label of a backend: its own name, the ``name`` of a mapping or object, or ``unknown``."""
-    if info is None:
-        return "unknown"
+def _content(circuit: Any) -> bytes | None:
+    """All that a description says, as bytes: a tenth of the price of its depth. None for anything but plain data."""
+    if not isinstance(circuit, (dict, list, str)):
+        return None
+    try:
+        content = marshal.dumps(circuit)
+    except ValueError:  # NumPy integers, objects of a framework
+        return None
+    return content if len(content) <= _CONTENT_LENGTH else None
+
+
+def _backend_name(info: Any, _: str) -> str:
+    """The label of a backend: its own name, or the ``name`` of a mapping or object; empty if it has none."""
     if isinstance(info, Mapping):
-        info = next((info[key] for key in ("name", "backend_name", "backend") if info.get(key)), "unknown")
+        info = next((info[key] for key in ("name", "backend_name", "backend") if info.get(key)), "")
     if not isinstance(info, str):
         name = getattr(info, "name", None)
         info = name() if callable(name) else name if name is not None else type(info).__name__
-    return cut(info) or "unknown"
+    return label_value(info)
+
+
+def _currency(info: Any, _: str) -> str:
+    return label_value(info.get("currency", "USD")) if isinstance(info, Mapping) else "USD"
 
 
 def backend_fields(
-    values: Mapping[str, Any], error_rates: Mapping[str, Any] | None
+    values: Mapping[str, Any], error_rates: Any
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Fields and error rates of a backend's status, without what is unknown or unusable."""
     readers: dict[str, Callable[[Any, str], float]] = {
@@ -161,11 +200,8 @@ def backend_fields(
         "up": lambda up, _: float(bool(up)),
     }
     fields = {name: usable(readers.get(name, _amount), value, name) for name, value in values.items()}
-    if error_rates is not None and not isinstance(error_rates, Mapping):
-        raise ValueError(f"error_rates is {type(error_rates).__name__}: hand over a mapping of operation to ratio")
-    ratios = {}
-    for operation, rate in list((error_rates or {}).items())[:_OPERATIONS_AT_MOST]:
-        ratios[cut(operation)] = usable(_ratio, rate, "error_rates")
+    rates = usable(entries, error_rates, "error_rates") or []
+    ratios = {label_value(operation): usable(_ratio, rate, "error_rates") for operation, rate in rates}
     return (
         {name: value for name, value in fields.items() if value is not None},
         {operation: ratio for operation, ratio in ratios.items() if ratio is not None},
@@ -179,6 +215,13 @@ def _amount(value: Any, name: str) -> float:
     return number
 
 
+def _count(value: Any, name: str) -> float:
+    number = _amount(value, name)
+    if number != int(number) or number > STEP_LIMIT:
+        raise ValueError(f"{name} is {number}: hand over a whole number of at most 2**53")
+    return number
+
+
 def _ratio(value: Any, name: str) -> float:
     number = to_float(value, name)
     if not 0 <= number <= 1:
@@ -187,7 +230,7 @@ def _ratio(value: Any, name: str) -> float:
 
 
 def _median(value: Any, name: str) -> float:
-    vector = to_vector(value, name)
+    vector = to_reals(value, name)
     return _amount(float(np.nanmedian(vector)) if np.isfinite(vector).any() else math.nan, name)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from quantum_monitor.faults import FAULTS
 from quantum_monitor.log import LOG
+from quantum_monitor.names import label_value, text
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 OnError = Callable[[str, object], None]
@@ -84,7 +85,7 @@ def unregister(name: str) -> None:
     Raises:
         KeyError: there is none.
     """
-    _PLUGINS.remove(name[:_NAME_LENGTH])
+    _PLUGINS.remove(label_value(name))
 
 
 def load_entry_points() -> None:
@@ -141,7 +142,7 @@ class _Plugins:
             own_name = getattr(function, "__name__", "") if name is None else name
             if not own_name.strip():
                 raise ValueError(f"name: {own_name!r} is empty; give the metric a name")
-            plugin = Plugin(own_name[:_NAME_LENGTH], kind, function)
+            plugin = Plugin(label_value(own_name), kind, function)
             with self._lock:
                 if plugin.name in self._by_name:
                     self.remove(plugin.name)
@@ -190,7 +191,7 @@ def _guarded(plugin: Plugin, value: Any, on_error: OnError) -> dict[str, float]:
         measured = _numbers(plugin.name, plugin.function(value))
     except Exception as error:  # noqa: BLE001 - the user's code must not stop the training
         plugin.failures += 1
-        plugin.first_cause = plugin.first_cause or f"{type(error).__name__}: {error}"
+        plugin.first_cause = plugin.first_cause or f"{type(error).__name__}: {text(error)}"
         on_error(f"plugin:{plugin.name}", plugin.first_cause)
         if plugin.failures >= FAILURES_IN_A_ROW and _PLUGINS.switch_off(plugin):
             mend = "is switched off; register it again to try again"

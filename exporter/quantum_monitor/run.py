@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from collections import Counter
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quantum_monitor.faults import FAULTS
+from quantum_monitor.names import label_value
 from quantum_monitor.prometheus.buckets import Buckets
 from quantum_monitor.prometheus.catalog import EXECUTION_STATUSES
 from quantum_monitor.record import NO_LABELS, Record
@@ -27,6 +29,7 @@ LOG_CALLS = ("log_training_step", "log_metrics", "log_quantum_state", "log_circu
 
 _BACKENDS_AT_MOST = 50
 _CURRENCIES_AT_MOST = 10
+_LABELS_REMEMBERED = 50
 _OTHER = "other"
 
 _new_record: Callable[[type[Record], Iterable[Any]], Record] = tuple.__new__  # half the cost of calling Record
@@ -79,6 +82,7 @@ class Run:
         run_id: unique over all machines.
         name: the name given, else the short id.
         label: the ``run`` label: the name, cut, and made unique in this process.
+        process: id of the process that began it; a forked child must not end it.
         series_labels: labels of the run's series: experiment, run and the constant ones.
         latest: latest value of each run-scoped field.
         custom: latest value of each custom metric.
@@ -101,9 +105,14 @@ class Run:
         self.run_id, self.name, self.label, self.experiment = run_id, name, label, experiment
         self.facts = facts
         self.settings = settings
-        self.series_labels: dict[str, str] = {"experiment": experiment[:128], "run": label, **(settings.labels or {})}
+        self.series_labels: dict[str, str] = {
+            "experiment": label_value(experiment),
+            "run": label,
+            **(settings.labels or {}),
+        }
         self.history, self.store = history, store
         self.lock = threading.RLock()
+        self.process = os.getpid()
         self.started = time.time()
         self.ended: float | None = None
         self.status = "running"
@@ -247,7 +256,9 @@ class Run:
             labels = activity.labels.get(key)
             if labels is None:
                 money = {"currency": currency, "cost_kind": cost_kind} if "cost" in fields else {}
-                labels = activity.labels[key] = {"backend": backend, "status": status, **money}
+                labels = {"backend": backend, "status": status, **money}
+                if len(activity.labels) < _LABELS_REMEMBERED:
+                    activity.labels[key] = labels
             record = Record("circuit", time.time(), step, fields, labels)
             self._publish(record)
 
@@ -261,7 +272,7 @@ class Run:
     @staticmethod
     def circuit_facts(activity: Activity, fields: Mapping[str, float]) -> None:
         """Keep the facts of the latest circuit; those of the one before are no longer true."""
-        facts = {name: fields[name] for name in _CIRCUIT_FACTS if name in fields}
+        facts = {name: fields[name] for name in CIRCUIT_FACTS if name in fields}
         if facts:
             activity.latest = facts
 
@@ -317,4 +328,4 @@ class Run:
         spent[1] = cost
 
 
-_CIRCUIT_FACTS: Sequence[str] = ("depth", "two_qubit_depth", "gates", "two_qubit_gates", "qubits")
+CIRCUIT_FACTS: Sequence[str] = ("depth", "two_qubit_depth", "gates", "two_qubit_gates", "qubits")

@@ -5,14 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from quantum_monitor import plugins
+import numpy as np
+
+from quantum_monitor import observe, plugins
 from quantum_monitor.faults import FAULTS
+from quantum_monitor.names import text
+from quantum_monitor.observe import usable
 from quantum_monitor.physics.measures import entropies, quick_measures
-from quantum_monitor.physics.passes import copy_vector
-from quantum_monitor.physics.states import State, as_array, as_state
+from quantum_monitor.physics.passes import Copy, copy_vector
+from quantum_monitor.physics.states import Array, State, as_array, as_state, count_qubits
 
 if TYPE_CHECKING:
     from quantum_monitor.run import Run
@@ -44,29 +48,32 @@ class StateObserver:
     def observe(self, run: Run, state: Any, step: int | None, reference: Any) -> None:
         """Measure a state, or copy it and leave the expensive measures to the background.
 
+        A reference that cannot be used is counted and costs the fidelity only.
+
         Raises:
             ValueError: no state.
         """
-        run.states_logged += 1
-        shape = as_array(state, "state")[0].shape
-        small = shape[0] <= 2 ** (_VECTOR_QUBITS_AT_ONCE if len(shape) == 1 else _MATRIX_QUBITS_AT_ONCE)
-        if small:
-            known = as_state(state, defer_positivity=True)
-            fields = {**entropies(known), **_quick(known, reference)}
-            _record(run, step, fields)
+        array, little_endian = _read(state)
+        qubits = count_qubits(array.shape, "state")
+        other = usable(lambda value, name: as_array(value, name)[0], reference, "reference_state")
+        if qubits <= (_VECTOR_QUBITS_AT_ONCE if array.ndim == 1 else _MATRIX_QUBITS_AT_ONCE):
+            known = _state(array, little_endian)
+            _record(run, step, {**entropies(known), **_quick(known, other)})
             if plugins.STATE:
-                run.custom_values(step, plugins.evaluate("state", state))
-        elif len(shape) == 1 and (reference is None or as_array(reference, "reference state")[0].ndim == 1):
-            copy = copy_vector(state, reference)
-            fields = {"norm": copy.norm, "qubits": float(shape[0].bit_length() - 1)}
+                observe.custom(run, step, plugins.evaluate("state", state))
+        elif array.ndim == 1 and (other is None or other.ndim == 1):
+            copy = _copy(array, other, little_endian)
+            fields = {"norm": copy.norm, "qubits": float(qubits)}
             if copy.fidelity is not None:
                 fields["fidelity"] = copy.fidelity
             _record(run, step, fields)
             self._later(_Work(run, step, lambda: entropies(copy.state())))
         else:
-            known = as_state(state, copy=True, defer_positivity=True)
-            other = None if reference is None else as_state(reference, name="reference state", copy=True)
-            self._later(_Work(run, step, lambda: {**entropies(known), **_quick(known, other)}))
+            known = _state(array, little_endian, copy=True)
+            kept = usable(lambda value, name: as_state(value, name=name, copy=True), other, "reference_state")
+            self._later(_Work(run, step, lambda: {**entropies(known), **_quick(known, kept)}))
+        with run.lock:
+            run.states_logged += 1
 
     def flush(self, run: Run, timeout: float) -> bool:
         """Wait until no state of this run waits for its measures, at most ``timeout`` seconds; the budget rests."""
@@ -99,7 +106,8 @@ class StateObserver:
                 self._busy = run
             started = time.perf_counter()
             try:
-                _record(work.run, work.step, work.measure())
+                with np.errstate(all="ignore"):  # a process may have turned NumPy's warnings into errors
+                    _record(work.run, work.step, work.measure())
             except ValueError as error:
                 FAULTS.rejected("log_quantum_state", error)
             except Exception as error:  # noqa: BLE001 - counted; the next state gets its chance
@@ -120,6 +128,31 @@ class StateObserver:
         self._busy = None
         self._urgent = 0
         self._thread = None
+
+
+def _read(state: Any) -> tuple[Array, bool]:
+    try:
+        return as_array(state, "state")
+    except ValueError:
+        raise
+    except Exception as error:  # a foreign object may raise anything when it is read
+        raise ValueError(f"state: {type(state).__name__} cannot be read: {text(error)}") from error
+
+
+def _state(array: Array, little_endian: bool, *, copy: bool = False) -> State:
+    known = as_state(array, copy=copy, defer_positivity=True)
+    return replace(known, little_endian=True) if little_endian else known
+
+
+def _copy(array: Array, reference: Array | None, little_endian: bool) -> Copy:
+    try:
+        copy = copy_vector(array, reference)
+    except ValueError as error:
+        if reference is None:
+            raise
+        copy = copy_vector(array)  # which raises if it was the state
+        FAULTS.rejected("reference_state", error)
+    return replace(copy, little_endian=True) if little_endian else copy
 
 
 def _quick(known: State, reference: Any) -> dict[str, float]:

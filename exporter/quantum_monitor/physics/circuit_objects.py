@@ -167,8 +167,8 @@ def _cirq_operation(operation: Any) -> _Expansion:
         return None
     composite = name in {"QuantumFourierTransformGate", "ParallelGate", "DensePauliString", "PauliString"}
     if composite or not module.startswith("cirq"):
-        parts = operation._decompose_() if hasattr(operation, "_decompose_") else None
-        if parts is not None and parts is not NotImplemented:
+        parts = sys.modules["cirq"].decompose_once(operation, None)  # where there is a Cirq circuit, Cirq is loaded
+        if parts is not None:
             return list(parts)
     return tuple(operation.qubits)
 

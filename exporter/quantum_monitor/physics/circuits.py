@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import reprlib
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, NoReturn, TypeAlias
 
 from quantum_monitor.physics.circuit_objects import Wires, is_gate, read_object
-from quantum_monitor.physics.qasm import read_qasm
 
 CircuitLike: TypeAlias = Any
 """Anything `circuit_facts` understands; the frameworks that make these objects are never imported here."""
@@ -71,10 +70,19 @@ def circuit_facts(circuit: CircuitLike) -> CircuitFacts:
         >>> circuit_facts([{"type": "h", "qubit": 0}, {"type": "cx", "control": 0, "target": 1}])
         CircuitFacts(depth=2, two_qubit_depth=1, gates=2, two_qubit_gates=1, qubits=2)
     """
-    if isinstance(circuit, Mapping) and not isinstance(circuit.get("gates"), (list, tuple)):
-        return _totals(circuit)
-    wires, declared = _read(circuit)
-    return _facts(wires, declared)
+    if isinstance(circuit, str):
+        from quantum_monitor.physics.qasm import read_qasm  # its tokenizer is a tenth of the import of all of ours
+
+        return _facts(*read_qasm(circuit))
+    if isinstance(circuit, Mapping):
+        gates, declared = circuit.get("gates"), _declared(circuit)
+        if not isinstance(gates, (list, tuple)):
+            return _totals(circuit)
+    elif isinstance(circuit, (list, tuple)) and not all(hasattr(gate, "wires") for gate in circuit):
+        gates, declared = circuit, None
+    else:
+        return _facts(*read_object(circuit))
+    return _facts_of_pairs(gates, declared) or _facts(_described(gates, declared), declared)
 
 
 def circuit_depth(circuit: CircuitLike) -> int:
@@ -83,39 +91,10 @@ def circuit_depth(circuit: CircuitLike) -> int:
     Raises:
         ValueError: as `circuit_facts`, or a description with neither gates nor a depth.
     """
-    if isinstance(circuit, Mapping) and not isinstance(circuit.get("gates"), (list, tuple)):
-        depth = _totals(circuit).depth
-        if depth is None:
-            raise ValueError('circuit: has neither "gates" (a list) nor "depth"; give one of them')
-        return depth
-    return _depth(_read(circuit)[0])
-
-
-def _read(circuit: CircuitLike) -> tuple[Iterable[Wires], int | None]:
-    """Return the qubits of each gate in order, and how many qubits the circuit declares."""
-    if isinstance(circuit, str):
-        return read_qasm(circuit)
-    if isinstance(circuit, Mapping):
-        declared = _declared(circuit)
-        return _described(circuit["gates"], declared), declared
-    if isinstance(circuit, (list, tuple)) and not all(hasattr(gate, "wires") for gate in circuit):
-        return _described(circuit, None), None
-    return read_object(circuit)
-
-
-def _depth(circuit: Iterable[Wires]) -> int:
-    levels: defaultdict[Hashable, int] = defaultdict(int)
-    for gate in circuit:
-        if len(gate) == 2:  # most gates, and most of the time
-            a, b = gate
-            level = levels[a]
-            other = levels[b]
-            levels[a] = levels[b] = (level if level > other else other) + 1  # noqa: FURB136 - max() takes twice as long
-        else:
-            level = max([levels[qubit] for qubit in gate]) + 1
-            for qubit in gate:
-                levels[qubit] = level
-    return max(levels.values(), default=0)
+    depth = circuit_facts(circuit).depth
+    if depth is None:
+        raise ValueError('circuit: has neither "gates" (a list) nor "depth"; give one of them')
+    return depth
 
 
 def _facts(circuit: Iterable[Wires], declared: int | None) -> CircuitFacts:
@@ -124,13 +103,23 @@ def _facts(circuit: Iterable[Wires], declared: int | None) -> CircuitFacts:
     gates = pairs = 0
     for gate in circuit:
         gates += 1
-        pair = len(gate) == 2
-        pairs += pair
-        level = max([levels[qubit] for qubit in gate]) + 1
-        pair_level = max([pair_levels[qubit] for qubit in gate]) + pair
-        for qubit in gate:
-            levels[qubit] = level
-            pair_levels[qubit] = pair_level
+        if len(gate) == 2:
+            pairs += 1
+            a, b = gate
+            level = levels[a]
+            if level < levels[b]:  # noqa: PLR1730 - as an `if`, this takes half as long as max()
+                level = levels[b]
+            levels[a] = levels[b] = level + 1
+            level = pair_levels[a]
+            if level < pair_levels[b]:  # noqa: PLR1730 - as an `if`, this takes half as long as max()
+                level = pair_levels[b]
+            pair_levels[a] = pair_levels[b] = level + 1
+        else:
+            level = max([levels[qubit] for qubit in gate]) + 1
+            pair_level = max([pair_levels[qubit] for qubit in gate])
+            for qubit in gate:
+                levels[qubit] = level
+                pair_levels[qubit] = pair_level
     return CircuitFacts(
         depth=max(levels.values(), default=0),
         two_qubit_depth=max(pair_levels.values(), default=0),
@@ -138,6 +127,34 @@ def _facts(circuit: Iterable[Wires], declared: int | None) -> CircuitFacts:
         two_qubit_gates=pairs,
         qubits=len(levels) if declared is None else declared,
     )
+
+
+def _facts_of_pairs(gates: Sequence[Any], n_qubits: int | None) -> CircuitFacts | None:
+    """Return the facts of a list of plain two-qubit gates in one pass, or None where there are others or an error.
+
+    Written for speed: long lists are mostly such, and a training loop waits for this.
+    """
+    levels: defaultdict[Hashable, int] = defaultdict(int)
+    try:
+        for gate in gates:
+            a = gate["control"]
+            b = gate["target"]
+            if a == b:
+                return None
+            level = levels[a]
+            if level < levels[b]:  # noqa: PLR1730 - as an `if`, this takes half as long as max()
+                level = levels[b]
+            levels[a] = levels[b] = level + 1
+        names = set(map(itemgetter("type"), gates))
+        nothing_else = sum(map(len, gates)) == 3 * len(gates)
+    except (KeyError, TypeError):
+        return None
+    named = all(type(name) is str and is_gate(name) for name in names)
+    numbered = all(type(qubit) is int and _in_range(qubit, n_qubits) for qubit in levels)
+    if not (nothing_else and named and numbered):
+        return None
+    depth, qubits = max(levels.values(), default=0), len(levels) if n_qubits is None else n_qubits
+    return CircuitFacts(depth, depth, len(gates), len(gates), qubits)
 
 
 def _totals(description: Mapping[str, Any]) -> CircuitFacts:
@@ -163,63 +180,64 @@ def _count(value: Any, key: str) -> int:
     raise ValueError(f"circuit: {key} is {value!r}; expected a count, 0 or more")
 
 
-def _described(gates: list[Any] | tuple[Any, ...], n_qubits: int | None) -> list[Wires]:
-    """Read a list of gate dicts; one of plain two-qubit gates is read column by column, in a fraction of the time."""
-    try:
-        wires: list[Wires] = list(map(itemgetter("control", "target"), gates))
-        names = set(map(itemgetter("type"), gates))
-        controls, targets = set(map(itemgetter(0), wires)), set(map(itemgetter(1), wires))
-    except (KeyError, TypeError):
-        return _described_one_by_one(gates, n_qubits)
-    plain = (
-        all(type(name) is str and is_gate(name) for name in names)
-        and all(type(qubit) is int and _in_range(qubit, n_qubits) for qubit in controls | targets)
-        and not any(control == target for control, target in wires)
-        and all(len(gate) == 3 for gate in gates)
-    )
-    return wires if plain else _described_one_by_one(gates, n_qubits)
-
-
-def _described_one_by_one(gates: list[Any] | tuple[Any, ...], n_qubits: int | None) -> list[Wires]:
-    verdicts: dict[Any, bool] = {}
-    wires: list[Wires] = []
+def _described(gates: Sequence[Any], n_qubits: int | None) -> Iterator[Wires]:
+    """Yield the qubits of each gate of a list of dicts."""
+    layouts: dict[tuple[Any, ...], tuple[str, list[str]]] = {}
+    verdicts: dict[str, bool] = {}
+    checked: set[Wires] = set()
     for index, gate in enumerate(gates):
-        if not isinstance(gate, Mapping):
+        if type(gate) is not dict and not isinstance(gate, Mapping):
             _wrong(index, "", gate, "expected a dict with a type and qubits")
-        name = next((gate[key] for key in _KIND_KEYS if key in gate), None)
+        keys = tuple(gate)
+        if keys not in layouts:
+            layouts[keys] = _layout(gate)
+        kind, places = layouts[keys]
+        name = gate.get(kind)
         if not isinstance(name, str):
-            _wrong(index, "type", name, "expected the name of a gate")
+            _wrong(index, kind, name, "expected the name of a gate")
         if name not in verdicts:
             verdicts[name] = is_gate(name)
-        if verdicts[name]:
-            wires.append(_gate_qubits(gate, index, n_qubits))
-    return wires
-
-
-def _gate_qubits(gate: Mapping[str, Any], index: int, n_qubits: int | None) -> Wires:
-    qubits: list[Hashable] = []
-    for key in _QUBIT_KEYS:
-        if key not in gate:
+        if not verdicts[name]:
             continue
+        qubits = tuple([gate[place] for place in places])
+        try:
+            known = qubits in checked  # most circuits name the same few groups of qubits again and again
+        except TypeError:  # a list among them
+            known = False
+        if not known:
+            qubits = _gate_qubits(gate, places, index, n_qubits)
+            checked.add(qubits)
+        yield qubits
+
+
+def _layout(gate: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Return the key of a gate's name and the keys of its qubits."""
+    return next((key for key in _KIND_KEYS if key in gate), _KIND_KEYS[0]), [key for key in _QUBIT_KEYS if key in gate]
+
+
+def _gate_qubits(gate: Mapping[str, Any], places: list[str], index: int, n_qubits: int | None) -> Wires:
+    qubits: list[Hashable] = []
+    for key in places:
         value = gate[key]
-        for qubit in value if isinstance(value, (list, tuple)) else (value,):
-            if type(qubit) is not int and not isinstance(qubit, str):
-                if isinstance(qubit, bool) or not hasattr(qubit, "__index__"):
-                    _wrong(index, key, qubit, "a qubit is a number or a name")
-                qubit = qubit.__index__()  # noqa: PLW2901 - the same qubit, as a plain int
-            if isinstance(qubit, int) and not _in_range(qubit, n_qubits):
-                _wrong(
-                    index,
-                    key,
-                    qubit,
-                    f"qubits are 0 to {n_qubits - 1}" if n_qubits else "a qubit's number is 0 or more",
-                )
+        for given in value if isinstance(value, (list, tuple)) else (value,):
+            qubit = given if type(given) is int else _qubit(given, index, key)
+            if type(qubit) is int and not _in_range(qubit, n_qubits):
+                mend = f"qubits are 0 to {n_qubits - 1}" if n_qubits else "a qubit's number is 0 or more"
+                _wrong(index, key, given, mend)
             if qubit in qubits:
-                _wrong(index, key, qubit, "the gate names this qubit twice")
+                _wrong(index, key, given, "the gate names this qubit twice")
             qubits.append(qubit)
     if not qubits:
         _wrong(index, "qubits", None, "the gate acts on no qubit; name them under qubit, qubits, or control and target")
     return tuple(qubits)
+
+
+def _qubit(given: Any, index: int, key: str) -> int | str:
+    if isinstance(given, str):
+        return given
+    if isinstance(given, bool) or not hasattr(given, "__index__"):
+        _wrong(index, key, given, "a qubit is a number or a name")
+    return int(given.__index__())
 
 
 def _in_range(qubit: int, n_qubits: int | None) -> bool:

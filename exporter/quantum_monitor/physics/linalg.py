@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SCIPY_FROM = 16  # up to here numpy's eigvalsh wins by its lower overhead, from here on LAPACK without extra copies
-_TABLES_UP_TO = 10  # qubits for which tables of index pairs are kept (2^10 * 10 * 8 bytes each)
+_TABLES_UP_TO = 9  # qubits for which tables of index pairs are kept (2^9 * 9 * 8 bytes each)
 
 
 def schmidt_spectrum(vector: Array, axes: list[int], n_qubits: int) -> NDArray[np.float64]:

@@ -22,7 +22,7 @@ from quantum_monitor.physics.linalg import (
     schmidt_spectrum,
     spectrum,
 )
-from quantum_monitor.physics.states import Array, State, StateLike, as_state
+from quantum_monitor.physics.states import Array, State, StateLike, as_state, sum_of_squares
 
 _PURE_TOLERANCE = 1e-6
 _SPIN_FLIP = np.array([[0, 0, 0, -1], [0, 0, 1, 0], [0, 1, 0, 0], [-1, 0, 0, 0]], dtype=np.float64)
@@ -61,7 +61,7 @@ def fidelity(a: StateLike, b: StateLike) -> float:
 def purity(state: StateLike) -> float:
     r"""Return :math:`\mathrm{Tr}\,\rho^2`: 1 for a pure state down to :math:`2^{-n}` for the maximally mixed one."""
     known = as_state(state)
-    return 1.0 if known.is_vector else min(float(np.vdot(known.data, known.data).real), 1.0)
+    return 1.0 if known.is_vector else min(sum_of_squares(known.data), 1.0)
 
 
 def participation_ratio(state: StateLike) -> float:
@@ -241,7 +241,7 @@ def entropies(state: StateLike) -> dict[str, float]:
 
 
 def _participation(weights: np.ndarray[Any, np.dtype[np.float64]]) -> float:
-    return 1.0 / float(weights.dot(weights))
+    return 1.0 / sum_of_squares(weights)
 
 
 def _meyer_wallach(data: Array, weights: np.ndarray[Any, np.dtype[np.float64]]) -> float:

@@ -65,7 +65,9 @@ def copy_vector(state: StateLike, reference: StateLike | None = None) -> Copy:
             other_block = other[part]
             overlap += complex(np.vdot(other_block, block))
             other_squares += float(np.vdot(other_block, other_block).real)
-    if not all(_SAFE_SQUARES[0] < value < _SAFE_SQUARES[1] for value in (squares, other_squares or 1.0)):
+    if not all(
+        _SAFE_SQUARES[0] < value < _SAFE_SQUARES[1] for value in (squares, 1.0 if other is None else other_squares)
+    ):
         return _carefully(copy, other, little_endian)
     fidelity = None if other is None else min(abs(overlap) ** 2 / (squares * other_squares), 1.0)
     return Copy(copy, math.sqrt(squares), fidelity, little_endian)

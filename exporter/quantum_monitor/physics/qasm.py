@@ -133,12 +133,12 @@ class _Program:
 
     def call(self, call: Call, scope: _Scope, depth: int) -> Iterator[Wires]:
         definition = None if call.name in STANDARD_GATES else self.definitions.get(call.name)
-        if not call.operands and not call.arguments:
-            fail(call.line, f"{call.name} acts on no qubit")
         if definition is not None and definition.is_subroutine:
             body_scope = self.bind(definition, [*call.arguments, *call.operands], scope, call.line)
             yield from self.run(definition.body, body_scope, depth + 1)
             return
+        if not call.operands and not call.arguments:
+            fail(call.line, f"{call.name} acts on no qubit")
         controls, times, backwards = self.modifiers(call, scope)
         if definition is not None and len(call.operands) != controls + len(definition.qubits):
             expected = controls + len(definition.qubits)

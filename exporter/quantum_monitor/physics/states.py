@@ -19,6 +19,7 @@ STATE_TOLERANCE = 1e-5
 """How far a density matrix of trace 1 may be from Hermitian, and its eigenvalues below 0: noise of single precision."""
 
 _SAFE_SQUARES = (1e-280, 1e280)  # within these bounds a sum of squares in double has lost nothing that counts
+_BLOCK = 8_192
 _ROUNDING = 4e-15  # a norm this close to 1 is 1: scaling would only add rounding of its own
 
 
@@ -148,6 +149,19 @@ def count_qubits(shape: tuple[int, ...], name: str) -> int:
     return length.bit_length() - 1
 
 
+def sum_of_squares(array: Array) -> float:
+    """Return the sum of the squared magnitudes.
+
+    Blocks stay below the size from which NumPy's BLAS starts its threads: those would go on spinning for milliseconds
+    beside the threads of SciPy's BLAS, which computes the spectra, and multiply their time.
+    """
+    if array.size <= _BLOCK:
+        return float(np.vdot(array, array).real)
+    flat = array.reshape(-1)
+    blocks = (flat[start : start + _BLOCK] for start in range(0, flat.size, _BLOCK))
+    return math.fsum(float(np.vdot(block, block).real) for block in blocks)
+
+
 def _unwrap(state: StateLike, name: str) -> tuple[Any, bool]:
     """Take the array out of a framework's object; the second value is True for Qiskit's order of qubits."""
     for attribute in ("final_state_vector", "final_density_matrix"):  # Cirq
@@ -164,25 +178,25 @@ def _unwrap(state: StateLike, name: str) -> tuple[Any, bool]:
 
 
 def _normalised_vector(vector: Array, name: str, *, copy: bool) -> tuple[Array, float]:
-    squares = float(np.vdot(vector, vector).real)
+    squares = sum_of_squares(vector)
     if abs(squares - 1.0) <= _ROUNDING:
         return (vector.copy() if copy else vector), math.sqrt(squares)
     scale = 1.0
     if not _SAFE_SQUARES[0] < squares < _SAFE_SQUARES[1]:
         scale = _largest(vector, name)
         vector = vector / scale
-        squares = float(np.vdot(vector, vector).real)
+        squares = sum_of_squares(vector)
     norm = math.sqrt(squares)
     return vector * (1.0 / norm), norm * scale
 
 
 def _normalised_matrix(matrix: Array, name: str, *, copy: bool) -> tuple[Array, float]:
-    squares = float(np.vdot(matrix, matrix).real)
+    squares = sum_of_squares(matrix)
     scale = 1.0
     if not _SAFE_SQUARES[0] < squares < _SAFE_SQUARES[1]:
         scale = _largest(matrix, name)
         matrix = matrix / scale
-        squares = float(np.vdot(matrix, matrix).real)
+        squares = sum_of_squares(matrix)
     trace = float(np.trace(matrix).real)
     if trace <= _ROUNDING * math.sqrt(squares):
         raise ValueError(f"{name}: trace {trace * scale:.6g}; the trace of a density matrix is 1")

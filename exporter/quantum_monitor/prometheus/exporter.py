@@ -8,20 +8,20 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from quantum_monitor.faults import FAULTS
-from quantum_monitor.prometheus.access import BasicAuth, Tls
+from quantum_monitor.names import LABEL_LENGTH, label_value
 from quantum_monitor.prometheus.collector import BackendStatus, MonitorCollector, Tally
 from quantum_monitor.prometheus.discovery import Announcement, announce
-from quantum_monitor.prometheus.server import MetricsServer
 from quantum_monitor.prometheus.system import SystemSampler
 
 if TYPE_CHECKING:
     from quantum_monitor.config import Settings
+    from quantum_monitor.prometheus.server import MetricsServer
     from quantum_monitor.run import Run
 
 _ENDED_AT_MOST = 20
@@ -35,7 +35,7 @@ _MACHINE_SAMPLE_AGE = 1.0
 @dataclass
 class _Ended:
     run: Run
-    since: float = field(default_factory=time.monotonic)
+    since: float
     seen: bool = False
 
 
@@ -56,6 +56,7 @@ class Exporter:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
+        self._clock = time.monotonic
         self.machine = SystemSampler()
         self._lock = threading.RLock()
         self._live: list[Run] = []
@@ -82,32 +83,43 @@ class Exporter:
     def runs(self) -> list[Run]:
         """Live runs and those that ended lately, oldest first; forgets the others."""
         with self._lock:
-            now = time.monotonic()
+            now = self._clock()
             keep = [ended for ended in self._ended if not _over(ended, now)][-_ENDED_AT_MOST:]
             for ended in self._ended:
                 if ended not in keep:
                     self._tally.add(ended.run)
             self._ended = keep
-            return [ended.run for ended in keep] + self._live
+            return self._shown()
+
+    def _shown(self) -> list[Run]:
+        return [ended.run for ended in self._ended] + self._live
 
     def tally(self) -> Tally:
         """Counts of all runs this process has had."""
         with self._lock:
             tally = self._tally.copy()
-            for run in [ended.run for ended in self._ended] + self._live:
+            for run in self._shown():
                 tally.add(run)
         return tally
 
     def label(self, experiment: str, name: str) -> str:
         """The ``run`` label of a new run: its name, cut at 128 characters, with ``-2`` for a second one."""
+        experiment, base = label_value(experiment), label_value(name)
         with self._lock:
-            base = name[:128]
+            shown = {(run.series_labels["experiment"], run.label) for run in self._shown()}
             number = self._names.pop((experiment, base), 0) + 1
+            label = base
+            while number > 1 or (experiment, label) in shown:
+                suffix = f"-{number}"
+                label = base[: LABEL_LENGTH - len(suffix)] + suffix
+                if (experiment, label) not in self._names and (experiment, label) not in shown:
+                    break
+                number += 1
             self._names[experiment, base] = number
-            if len(self._names) > _NAMES_REMEMBERED:
+            self._names.setdefault((experiment, label), 1)
+            while len(self._names) > _NAMES_REMEMBERED:
                 self._names.popitem(last=False)
-            suffix = f"-{number}" if number > 1 else ""
-            return base[: 128 - len(suffix)] + suffix
+            return label
 
     def begin(self, run: Run) -> None:
         """Show a run."""
@@ -119,7 +131,7 @@ class Exporter:
         with self._lock:
             if run in self._live:
                 self._live.remove(run)
-                self._ended.append(_Ended(run))
+                self._ended.append(_Ended(run, self._clock()))
         self.runs()
 
     def report_backend(
@@ -183,6 +195,8 @@ class Exporter:
     def serve(self, settings: Settings) -> Endpoint | None:
         """The endpoint that the settings ask for; monitors that ask for the same one share it.
 
+        None where they ask for none, or where the machine has nothing left to serve it with, which is counted.
+
         Raises:
             ValueError: an address that is not of this machine, a certificate that cannot be read, and the like.
         """
@@ -194,7 +208,11 @@ class Exporter:
             if endpoint is not None:
                 endpoint.users += 1
                 return endpoint
-            server = _start_server(self, settings, settings.metrics_port)
+            try:
+                server = _start_server(self, settings, settings.metrics_port)
+            except (OSError, RuntimeError) as error:  # no port, file descriptor or thread left
+                FAULTS.rejected("endpoint", error)
+                return None
             endpoint = self._endpoints[key] = Endpoint(server, _announce(server, settings))
             return endpoint
 
@@ -210,9 +228,12 @@ class Exporter:
         endpoint.server.close()
 
     def _after_fork(self) -> None:
+        """In a forked child: what the parent has shown is the parent's to show, and so is its endpoint."""
         self._lock = threading.RLock()
         self._seen = threading.Condition()
-        self._endpoints = {}
+        self._live, self._ended, self._tally = [], [], Tally()
+        self._backends, self._endpoints = {}, {}
+        self.registry._lock = threading.Lock()
 
 
 def _over(ended: _Ended, now: float) -> bool:
@@ -234,6 +255,10 @@ def _endpoint_key(settings: Settings) -> tuple[object, ...]:
 
 
 def _start_server(exporter: Exporter, settings: Settings, port: int) -> MetricsServer:
+    # Not at the top: server, TLS and text format are a sixth of the import of all of ours.
+    from quantum_monitor.prometheus.access import BasicAuth, Tls
+    from quantum_monitor.prometheus.server import MetricsServer
+
     tls = auth = None
     if settings.tls_cert_file is not None:
         tls = Tls(settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import html
 import ipaddress
 import os
 import selectors
@@ -23,6 +22,7 @@ from quantum_monitor.prometheus.access import BasicAuth, Tls
 from quantum_monitor.prometheus.connections import ConnectionTable
 from quantum_monitor.prometheus.discovery import target_address
 from quantum_monitor.prometheus.exposition import expose, names_in
+from quantum_monitor.prometheus.index_page import index_page
 from quantum_monitor.prometheus.listener import listen
 from quantum_monitor.prometheus.wire import Connection, Phase, Request, RequestError, Response, parse_head
 
@@ -253,17 +253,10 @@ class MetricsServer:
     def _index(self, _: Request) -> Response:
         try:
             about = self._about() if self._about else {}
-            rows = [f"<tr><th>{html.escape(str(k))}</th><td>{html.escape(str(v))}</td></tr>" for k, v in about.items()]
         except Exception as error:  # noqa: BLE001 - the page without its table
             FAULTS.internal("index", error)
-            rows = []
-        page = (
-            '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>quantum-monitor</title>'
-            "<style>body{font-family:sans-serif;margin:2rem}th{text-align:left;padding-right:1rem}</style></head>"
-            '<body><h1>quantum-monitor</h1><p><a href="metrics">Metrics</a></p>'
-            f"<table>{''.join(rows)}</table></body></html>\n"
-        )
-        return Response(HTTPStatus.OK, (_HTML,), page.encode("utf-8", "replace"))
+            about = {}
+        return Response(HTTPStatus.OK, (_HTML,), index_page(about))
 
     def _note_scrape(self, started: float) -> None:
         if self._on_scrape is None:

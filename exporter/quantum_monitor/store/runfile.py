@@ -23,23 +23,27 @@ def plain(value: Any, *, depth: int = 0) -> Any:
 
     Never raises, whatever a user put into parameters or tags. Nesting beyond 20 levels becomes text.
     """
-    if value is None or isinstance(value, (bool, str)) or (isinstance(value, int) and value.bit_length() <= 1024):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
     try:
-        return _plain_collection(value, depth + 1) if depth < _DEEPEST else _text(value)
-    except Exception:  # noqa: BLE001 - a foreign object's own methods may raise anything
+        return _plain(value, depth)
+    except Exception:  # noqa: BLE001 - a foreign object's own methods may raise anything, as may asking for its class
         return _text(value)
 
 
-def _plain_collection(value: Any, depth: int) -> Any:
+def _plain(value: Any, depth: int) -> Any:
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, int) and int.bit_length(value) <= 1024:
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if depth >= _DEEPEST:
+        return _text(value)
     if isinstance(value, Mapping):
-        return {_text(key): plain(item, depth=depth) for key, item in value.items()}
+        return {_text(key): plain(item, depth=depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item, depth=depth) for item in value]
+        return [plain(item, depth=depth + 1) for item in value]
     if callable(to_list := getattr(value, "tolist", None)):  # NumPy scalars and arrays, tensors
-        return plain(to_list(), depth=depth)
+        return plain(to_list(), depth=depth + 1)
     return _text(value)
 
 
