@@ -129,7 +129,7 @@ def test_the_demo_gets_its_options() -> None:
     parsed = cli._parser().parse_args(["demo", "--serve", "--steps", "5", "--port", "0", "--storage", "x"])
     assert (parsed.serve, parsed.steps, parsed.port, parsed.storage) == (True, 5, 0, Path("x"))
     parsed = cli._parser().parse_args(["demo"])
-    assert (parsed.serve, parsed.steps, parsed.port, parsed.storage) == (False, 150, 9888, None)
+    assert (parsed.serve, parsed.steps, parsed.port, parsed.storage) == (False, 100, 9888, None)
 
 
 def test_a_wrong_environment_of_the_demo_is_told_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,8 +75,8 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = commands.add_parser("demo", help="trace the energy of H2 from bond to bond, with metrics to scrape")
     demo.add_argument("--serve", action="store_true", help="keep serving the metrics until interrupted")
-    demo.add_argument("--steps", type=_whole(1), default=150, metavar="N",
-                      help="training steps for each bond length; 150 unless given")  # fmt: skip
+    demo.add_argument("--steps", type=_whole(1), default=100, metavar="N",
+                      help="training steps for each bond length; 100 unless given")  # fmt: skip
     demo.add_argument("--port", type=_whole(0, 65_535), default=9888, metavar="N",
                       help="port of the metrics; 9888 unless given, 0 for any free one")  # fmt: skip
     demo.add_argument("--storage", type=Path, metavar="DIR", help="folder that the runs are kept in")

@@ -17,6 +17,7 @@ from quantum_monitor.observe import usable
 from quantum_monitor.physics.measures import entropies, quick_measures
 from quantum_monitor.physics.passes import Copy, copy_vector
 from quantum_monitor.physics.states import Array, State, as_array, as_state, count_qubits
+from quantum_monitor.physics.threads import one_thread
 
 if TYPE_CHECKING:
     from quantum_monitor.run import Run
@@ -92,7 +93,8 @@ class StateObserver:
             if work.run in self._waiting:
                 FAULTS.dropped("entropies", "budget")
             self._waiting[work.run] = work
-            self._changed.notify_all()
+            if not self._resting or self._urgent:  # else the thread looks by itself when it has rested
+                self._changed.notify_all()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="quantum-monitor-entropies", daemon=True)
                 self._thread.start()
@@ -106,7 +108,7 @@ class StateObserver:
                 self._busy = run
             started = time.perf_counter()
             try:
-                with np.errstate(all="ignore"):  # a process may have turned NumPy's warnings into errors
+                with one_thread(), np.errstate(all="ignore"):  # a process may have turned NumPy's warnings into errors
                     _record(work.run, work.step, work.measure())
             except ValueError as error:
                 FAULTS.rejected("log_quantum_state", error)
@@ -116,7 +118,9 @@ class StateObserver:
             with self._changed:
                 self._busy = None
                 self._changed.notify_all()
+                self._resting = True
                 self._changed.wait_for(lambda: self._urgent and self._waiting, spent * (1 / BUDGET - 1))
+                self._resting = False
 
     def after_fork(self) -> None:
         """Begin anew in a forked child, where the thread is gone and the lock may be held."""
@@ -127,6 +131,7 @@ class StateObserver:
         self._waiting: dict[Run, _Work] = {}
         self._busy = None
         self._urgent = 0
+        self._resting = False
         self._thread = None
 
 
