@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from quantum_monitor import QuantumMonitor, demo
+from quantum_monitor.physics.circuits import circuit_facts
 from quantum_monitor.store.reader import StoredRun
 
 CHEMICAL_ACCURACY = 1.6e-3  # hartree
@@ -53,17 +54,14 @@ def test_hydrogen_at_equilibrium_has_the_energy_of_the_literature() -> None:
 
 
 @with_pennylane
-def test_the_described_circuit_is_the_one_that_is_run() -> None:
-    import pennylane as qml
-
-    problem = demo.hydrogen(0.7414)
-    tape = qml.workflow.construct_tape(problem.energy, level="device")(np.zeros(problem.shape))
-    named = {"x": "BasisState", "SingleExcitation": "SingleExcitation", "DoubleExcitation": "DoubleExcitation"}
-    described = [(named[gate["type"]], gate.get("qubits")) for gate in problem.gates["gates"]]
-    assert [gate for gate in described if gate[1]] == [
-        (op.name, list(op.wires)) for op in tape.operations if op.name != "BasisState"
+def test_the_circuit_has_the_depth_that_its_description_has() -> None:
+    excitations = [
+        {"type": "SingleExcitation", "qubits": [0, 2]},
+        {"type": "SingleExcitation", "qubits": [1, 3]},
+        {"type": "DoubleExcitation", "qubits": [0, 1, 2, 3]},
     ]
-    assert problem.gates["n_qubits"] == len(tape.wires)
+    gates = [{"type": "x", "qubit": 0}, {"type": "x", "qubit": 1}, *excitations * 3]
+    assert demo.hydrogen(0.7414).circuit == circuit_facts({"n_qubits": 4, "gates": gates})
 
 
 @with_pennylane

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantum_monitor.monitor import QuantumMonitor
+from quantum_monitor.physics.circuits import CircuitFacts, circuit_facts
 from quantum_monitor.prometheus.exporter import exporter_of
 from quantum_monitor.store.reader import StoredRun
 
@@ -31,7 +32,7 @@ _LAYERS = 3
 # longest, where the triplet lies only 4.4 mHa above the ground state.
 _LEARNING_RATE = 0.2
 _START_SPREAD = 0.1
-_STATE_EVERY = 5
+_STATE_EVERY = 10
 _SHORTEST_SECONDS = 20.0  # a scrape at the common interval of 15 s meets the demo
 _LAST_SCRAPE_SECONDS = 16.0
 _IN_VIEW_SECONDS = 600.0
@@ -49,7 +50,7 @@ class Problem:
         state: parameters to the prepared state, shape (16,).
         exact_energy: lowest eigenvalue of the Hamiltonian in hartree.
         exact_state: its eigenvector, shape (16,).
-        gates: the circuit as a description for ``log_circuit_execution``.
+        circuit: depth, gates and qubits of the circuit, which stay the same while its angles are trained.
         shape: of the parameters.
     """
 
@@ -57,7 +58,7 @@ class Problem:
     state: Callable[[Any], Any]
     exact_energy: float
     exact_state: NDArray[np.complex128]
-    gates: dict[str, Any]
+    circuit: CircuitFacts
     shape: tuple[int, int]
 
 
@@ -97,16 +98,15 @@ def hydrogen(bond_length: float) -> Problem:
         ansatz(parameters)
         return qml.state()
 
-    layer = [{"type": "SingleExcitation", "qubits": list(pair)} for pair in singles]
-    layer += [{"type": "DoubleExcitation", "qubits": list(four)} for four in doubles]
-    flips = [{"type": "x", "qubit": qubit} for qubit, filled in enumerate(occupied) if filled]
+    shape = (_LAYERS, len(singles) + len(doubles))
+    tape = qml.workflow.construct_tape(energy)(np.zeros(shape))
     return Problem(
         energy=energy,
         state=state,
         exact_energy=float(levels[0]),
         exact_state=states[:, 0],
-        gates={"n_qubits": n_qubits, "gates": flips + layer * _LAYERS},
-        shape=(_LAYERS, len(singles) + len(doubles)),
+        circuit=circuit_facts(tape),
+        shape=shape,
     )
 
 
@@ -143,7 +143,7 @@ def train(
         if monitor is not None:
             monitor.log_training_step(energy, gradient, parameters, step)
             monitor.log_circuit_execution(
-                problem.gates, execution_time=took, cost=took * _DOLLARS_A_MINUTE / 60, backend_info=_BACKEND
+                problem.circuit, execution_time=took, cost=took * _DOLLARS_A_MINUTE / 60, backend_info=_BACKEND
             )
             if state is not None:
                 monitor.log_quantum_state(state, step, reference_state=problem.exact_state)

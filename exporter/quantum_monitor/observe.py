@@ -126,8 +126,14 @@ def execution(run: Run, circuit: Any, amounts: Mapping[str, Any], backend_info: 
         status: how it ended.
     """
     backend = usable(_backend_name, backend_info, "backend_info") or "unknown"
-    numbers = {name: usable(_count if name == "shots" else _amount, value, name) for name, value in amounts.items()}
-    fields = {name: number for name, number in numbers.items() if number is not None}
+    fields: dict[str, float] = {}
+    for name, value in amounts.items():
+        # A plain float is the common case. Spelled out, because between the steps of a real training every function
+        # that runs has to be fetched from memory first.
+        plain = type(value) is float and 0.0 <= value < math.inf and name != "shots"
+        number = value if plain else usable(_count if name == "shots" else _amount, value, name)
+        if number is not None:
+            fields[name] = number
     if not fields.get("queue_time") and not run.queues_known(backend):
         fields.pop("queue_time", None)
     if not fields.get("cost") and not run.costs_known(backend):
@@ -136,12 +142,14 @@ def execution(run: Run, circuit: Any, amounts: Mapping[str, Any], backend_info: 
         fields.update(_facts(circuit))
         if plugins.CIRCUIT:
             custom(run, None, plugins.evaluate("circuit", circuit))
-    word = label_value(status)
-    outcome = _STATUSES.get(word.lower())
+    outcome = _STATUSES.get(status) if type(status) is str else None
     if outcome is None:
+        outcome = _STATUSES.get(label_value(status).lower())
+    if outcome is None:
+        word = label_value(status)
         FAULTS.rejected("status", f"status is {word!r}: say success, failed or cancelled; counted as failed")
         outcome = "failed"
-    currency = usable(_currency, backend_info, "backend_info") or "USD"
+    currency = "USD" if type(backend_info) is str else usable(_currency, backend_info, "backend_info") or "USD"
     run.execution(fields, backend=backend, status=outcome, currency=currency, cost_kind="reported")
 
 
@@ -165,7 +173,7 @@ def _facts(circuit: Any) -> dict[str, float]:
 
 def _content(circuit: Any) -> bytes | None:
     """All that a description says, as bytes: a tenth of the price of its depth. None for anything but plain data."""
-    if not isinstance(circuit, (dict, list, str)):
+    if type(circuit) not in {dict, list, str}:
         return None
     try:
         content = marshal.dumps(circuit)
@@ -188,9 +196,7 @@ def _currency(info: Any, _: str) -> str:
     return label_value(info.get("currency", "USD")) if isinstance(info, Mapping) else "USD"
 
 
-def backend_fields(
-    values: Mapping[str, Any], error_rates: Any
-) -> tuple[dict[str, float], dict[str, float]]:
+def backend_fields(values: Mapping[str, Any], error_rates: Any) -> tuple[dict[str, float], dict[str, float]]:
     """Fields and error rates of a backend's status, without what is unknown or unusable."""
     readers: dict[str, Callable[[Any, str], float]] = {
         "t1": _median,

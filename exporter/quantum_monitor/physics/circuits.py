@@ -60,7 +60,8 @@ def circuit_facts(circuit: CircuitLike) -> CircuitFacts:
               ``{"depth": 5, "n_qubits": 4}``. A gate is a dict with its name under ``type`` (or ``name``, ``gate``),
               any name, and its qubits under ``qubit``, ``qubits``, ``control`` and ``target`` (one, or a list);
             - OpenQASM 2 or 3 as text;
-            - a Qiskit ``QuantumCircuit``, a PennyLane tape or list of operations, a Cirq or a Braket ``Circuit``.
+            - a Qiskit ``QuantumCircuit``, a PennyLane tape or list of operations, a Cirq or a Braket ``Circuit``;
+            - facts computed before, which are returned as they are.
 
     Raises:
         ValueError: what is wrong, with the index and the field of the gate or the line of the text; or a circuit whose
@@ -70,6 +71,8 @@ def circuit_facts(circuit: CircuitLike) -> CircuitFacts:
         >>> circuit_facts([{"type": "h", "qubit": 0}, {"type": "cx", "control": 0, "target": 1}])
         CircuitFacts(depth=2, two_qubit_depth=1, gates=2, two_qubit_gates=1, qubits=2)
     """
+    if isinstance(circuit, CircuitFacts):
+        return circuit
     if isinstance(circuit, str):
         from quantum_monitor.physics.qasm import read_qasm  # its tokenizer is a tenth of the import of all of ours
 
