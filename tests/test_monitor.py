@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import urllib.request
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,18 +26,18 @@ BELL = np.array([1, 0, 0, 1]) / math.sqrt(2)
 RUN = {"experiment": "h2", "run": "a"}
 
 
-def shown(monitor, metric, **labels):
+def shown(monitor: Any, metric: Any, **labels: Any) -> Any:
     return monitor.registry.get_sample_value(metric, labels)
 
 
-def series(monitor):
+def series(monitor: Any) -> Any:
     return [sample for family in monitor.registry.collect() for sample in family.samples]
 
 
 # Runs
 
 
-def test_a_with_block_around_start_run_makes_exactly_one_run(new_monitor):
+def test_a_with_block_around_start_run_makes_exactly_one_run(new_monitor: Any) -> None:
     monitor = new_monitor()
     with monitor.start_run("a") as same:
         assert same is monitor
@@ -47,7 +48,7 @@ def test_a_with_block_around_start_run_makes_exactly_one_run(new_monitor):
     assert len(find_runs(monitor.storage_path)) == 1
 
 
-def test_a_with_block_around_the_monitor_makes_exactly_one_run(new_monitor):
+def test_a_with_block_around_the_monitor_makes_exactly_one_run(new_monitor: Any) -> None:
     monitor = new_monitor()
     with monitor:
         assert monitor.is_running
@@ -64,7 +65,7 @@ def test_a_with_block_around_the_monitor_makes_exactly_one_run(new_monitor):
     ],
     ids=repr,
 )
-def test_an_exception_ends_the_run_and_goes_through(new_monitor, error, status):
+def test_an_exception_ends_the_run_and_goes_through(new_monitor: Any, error: Any, status: Any) -> None:
     monitor = new_monitor()
     with pytest.raises(type(error)), monitor.start_run("a"):
         raise error
@@ -73,7 +74,7 @@ def test_an_exception_ends_the_run_and_goes_through(new_monitor, error, status):
     assert shown(monitor, "quantum_run_status", **RUN, status="running") == 0
 
 
-def test_ending_a_run_twice_is_harmless(new_monitor):
+def test_ending_a_run_twice_is_harmless(new_monitor: Any) -> None:
     monitor = new_monitor()
     monitor.start_run("a")
     monitor.end_run("failed")
@@ -81,7 +82,7 @@ def test_ending_a_run_twice_is_harmless(new_monitor):
     assert StoredRun(monitor.run_path).status == "failed"
 
 
-def test_an_unknown_status_is_counted_and_kept_as_stopped(new_monitor):
+def test_an_unknown_status_is_counted_and_kept_as_stopped(new_monitor: Any) -> None:
     monitor = new_monitor()
     monitor.start_run("a")
     before = FAULTS.errors["end_run"]
@@ -90,7 +91,7 @@ def test_an_unknown_status_is_counted_and_kept_as_stopped(new_monitor):
     assert StoredRun(monitor.run_path).status == "stopped"
 
 
-def test_starting_a_run_ends_the_one_before(new_monitor):
+def test_starting_a_run_ends_the_one_before(new_monitor: Any) -> None:
     monitor = new_monitor()
     monitor.start_run("a")
     first = monitor.run_path
@@ -99,14 +100,14 @@ def test_starting_a_run_ends_the_one_before(new_monitor):
     assert monitor.is_running
 
 
-def test_logging_without_a_run_starts_one(new_monitor):
+def test_logging_without_a_run_starts_one(new_monitor: Any) -> None:
     monitor = new_monitor()
     monitor.log_training_step(1.0, np.ones(9), np.ones(9), 0)
     assert monitor.is_running
     assert monitor.loss_history == [1.0]
 
 
-def test_a_second_run_of_a_name_gets_a_label_of_its_own(new_monitor):
+def test_a_second_run_of_a_name_gets_a_label_of_its_own(new_monitor: Any) -> None:
     monitor = new_monitor()
     for _ in range(2):
         with monitor.start_run("a"):
@@ -115,13 +116,13 @@ def test_a_second_run_of_a_name_gets_a_label_of_its_own(new_monitor):
     assert shown(monitor, "quantum_training_loss", **RUN) == 1.0
 
 
-def test_a_run_without_a_name_goes_by_its_short_id(new_monitor):
+def test_a_run_without_a_name_goes_by_its_short_id(new_monitor: Any) -> None:
     monitor = new_monitor()
     monitor.start_run()
     assert shown(monitor, "quantum_run_status", experiment="h2", run=monitor.current_run_id[:8], status="running") == 1
 
 
-def test_the_current_monitor_is_the_one_whose_run_is_active(new_monitor):
+def test_the_current_monitor_is_the_one_whose_run_is_active(new_monitor: Any) -> None:
     one, two = new_monitor(), new_monitor()
     assert current_monitor() is None
     with one.start_run("a"):
@@ -132,7 +133,7 @@ def test_the_current_monitor_is_the_one_whose_run_is_active(new_monitor):
     assert current_monitor() is None
 
 
-def test_a_function_runs_inside_a_run_and_its_result_comes_back(new_monitor):
+def test_a_function_runs_inside_a_run_and_its_result_comes_back(new_monitor: Any) -> None:
     monitor = new_monitor()
     assert monitor_quantum_training(monitor, lambda x, y: (x, y, monitor.is_running), 1, y=2) == (1, 2, True)
     assert not monitor.is_running
@@ -141,7 +142,7 @@ def test_a_function_runs_inside_a_run_and_its_result_comes_back(new_monitor):
     assert StoredRun(monitor.run_path).status == "failed"
 
 
-def test_a_run_knows_the_framework_that_was_loaded_at_its_start(new_monitor):
+def test_a_run_knows_the_framework_that_was_loaded_at_its_start(new_monitor: Any) -> None:
     pennylane = pytest.importorskip("pennylane")
     monitor = new_monitor()
     monitor.start_run("a")
@@ -157,7 +158,7 @@ def test_a_run_knows_the_framework_that_was_loaded_at_its_start(new_monitor):
 # Training
 
 
-def test_a_training_step_shows_its_numbers(new_monitor):
+def test_a_training_step_shows_its_numbers(new_monitor: Any) -> None:
     monitor = new_monitor()
     monitor.start_run("a")
     gradient, first, second = np.arange(10.0), np.ones(10), np.full(10, 1.5)
@@ -181,7 +182,7 @@ def test_a_training_step_shows_its_numbers(new_monitor):
     assert shown(monitor, "quantum_custom_metric", **RUN, name="learning_rate") == 0.1
 
 
-def test_fewer_than_eight_components_have_no_component_variance(new_monitor):
+def test_fewer_than_eight_components_have_no_component_variance(new_monitor: Any) -> None:
     monitor = new_monitor()
     monitor.start_run("a")
     monitor.log_training_step(1.0, np.ones(7), np.ones(7), 0)
@@ -189,7 +190,7 @@ def test_fewer_than_eight_components_have_no_component_variance(new_monitor):
     assert shown(monitor, "quantum_training_gradient_norm", **RUN) == pytest.approx(math.sqrt(7))
 
 
-def test_what_was_not_measured_is_absent_and_what_was_stays(new_monitor):
+def test_what_was_not_measured_is_absent_and_what_was_stays(new_monitor: Any) -> None:
     monitor = new_monitor()
     monitor.start_run("a")
     monitor.log_training_step(1.0, None, None, 0)
@@ -201,7 +202,7 @@ def test_what_was_not_measured_is_absent_and_what_was_stays(new_monitor):
     assert shown(monitor, "quantum_state_fidelity", **RUN) is None
 
 
-def test_numpys_warnings_as_errors_cost_no_step(new_monitor):
+def test_numpys_warnings_as_errors_cost_no_step(new_monitor: Any) -> None:
     monitor = new_monitor()
     monitor.start_run("a")
     for step, scale in enumerate((1.0, 1e200, math.inf)):
@@ -210,7 +211,7 @@ def test_numpys_warnings_as_errors_cost_no_step(new_monitor):
     assert monitor._last_run.history.series("gradient_norm")[:2] == [3.0, pytest.approx(3e200)]
 
 
-def test_gradients_over_the_limit_are_counted(new_monitor):
+def test_gradients_over_the_limit_are_counted(new_monitor: Any) -> None:
     monitor = new_monitor(alert_config={"gradient_explosion": 5.0})
     monitor.start_run("a")
     for norm in (4.9, 5.1, math.nan, math.inf):
@@ -219,7 +220,7 @@ def test_gradients_over_the_limit_are_counted(new_monitor):
 
 
 @pytest.mark.parametrize("name", ["loss", "training_loss", "quantum_loss", "quantum_training_loss"])
-def test_a_loss_under_any_of_its_names_with_a_step_is_a_training_step(new_monitor, name):
+def test_a_loss_under_any_of_its_names_with_a_step_is_a_training_step(new_monitor: Any, name: Any) -> None:
     monitor = new_monitor()
     monitor.start_run("a")
     monitor.log_metrics({name: 0.5, "accuracy": 0.9}, step=3)
@@ -230,7 +231,7 @@ def test_a_loss_under_any_of_its_names_with_a_step_is_a_training_step(new_monito
     assert monitor.loss_history == [0.5]
 
 
-def test_a_loss_without_a_step_is_no_training_step(new_monitor):
+def test_a_loss_without_a_step_is_no_training_step(new_monitor: Any) -> None:
     monitor = new_monitor()
     monitor.start_run("a")
     monitor.log_metrics({"loss": 0.5})
@@ -239,7 +240,7 @@ def test_a_loss_without_a_step_is_no_training_step(new_monitor):
     assert shown(monitor, "quantum_training_best_loss", **RUN) == 0.5
 
 
-def test_a_fidelity_logged_under_an_old_name_lands_in_its_metric_and_history(new_monitor):
+def test_a_fidelity_logged_under_an_old_name_lands_in_its_metric_and_history(new_monitor: Any) -> None:
     monitor = new_monitor()
     monitor.start_run("a")
     monitor.log_metrics({"quantum_fidelity": 0.8}, 0)
@@ -249,7 +250,7 @@ def test_a_fidelity_logged_under_an_old_name_lands_in_its_metric_and_history(new
     assert monitor.fidelity_history == [0.8, 0.7]
 
 
-def test_an_array_is_logged_as_its_statistics(new_monitor):
+def test_an_array_is_logged_as_its_statistics(new_monitor: Any) -> None:
     monitor = new_monitor()
     monitor.start_run("a")
     monitor.log_metrics({"angles": [[1.0, 2.0], [3.0, 6.0]]}, 0)
@@ -262,7 +263,7 @@ def test_an_array_is_logged_as_its_statistics(new_monitor):
 # States, circuits, backends
 
 
-def test_a_state_shows_its_measures_and_a_fidelity_only_with_a_reference(new_monitor):
+def test_a_state_shows_its_measures_and_a_fidelity_only_with_a_reference(new_monitor: Any) -> None:
     monitor = new_monitor()
     monitor.start_run("a")
     monitor.log_quantum_state(BELL * 2, 0)
@@ -277,7 +278,7 @@ def test_a_state_shows_its_measures_and_a_fidelity_only_with_a_reference(new_mon
     assert shown(monitor, "quantum_state_fidelity", **RUN) == pytest.approx(0.5)
 
 
-def test_a_mixed_state_has_a_von_neumann_entropy_and_no_entanglement_entropy(new_monitor):
+def test_a_mixed_state_has_a_von_neumann_entropy_and_no_entanglement_entropy(new_monitor: Any) -> None:
     monitor = new_monitor()
     monitor.start_run("a")
     monitor.log_quantum_state(np.eye(4) / 4, 0)
@@ -287,7 +288,7 @@ def test_a_mixed_state_has_a_von_neumann_entropy_and_no_entanglement_entropy(new
 
 
 @pytest.mark.parametrize("qubits", [8, 9, 12])
-def test_large_and_small_states_get_the_same_measures(new_monitor, qubits):
+def test_large_and_small_states_get_the_same_measures(new_monitor: Any, qubits: Any) -> None:
     monitor = new_monitor()
     monitor.start_run("a")
     ghz = np.zeros(2**qubits, dtype=complex)
@@ -302,7 +303,7 @@ def test_large_and_small_states_get_the_same_measures(new_monitor, qubits):
     assert {name: summary[name]["latest"] for name in expected} == {n: pytest.approx(v) for n, v in expected.items()}
 
 
-def test_a_large_density_matrix_is_measured_in_the_background(new_monitor):
+def test_a_large_density_matrix_is_measured_in_the_background(new_monitor: Any) -> None:
     monitor = new_monitor()
     monitor.start_run("a")
     monitor.log_quantum_state(np.eye(128) / 128, 0, reference_state=np.eye(128) / 128)
@@ -311,7 +312,7 @@ def test_a_large_density_matrix_is_measured_in_the_background(new_monitor):
     assert summary["fidelity"]["latest"] == pytest.approx(1.0)
 
 
-def test_states_that_come_faster_than_the_budget_are_sampled_and_counted(new_monitor):
+def test_states_that_come_faster_than_the_budget_are_sampled_and_counted(new_monitor: Any) -> None:
     monitor = new_monitor()
     monitor.start_run("a")
     state = np.random.default_rng(0).normal(size=2**12)
@@ -326,7 +327,7 @@ def test_states_that_come_faster_than_the_budget_are_sampled_and_counted(new_mon
     assert len(measured) + FAULTS.drops["entropies", "budget"] - before == 50
 
 
-def test_a_circuit_execution_shows_its_facts_and_counts(new_monitor):
+def test_a_circuit_execution_shows_its_facts_and_counts(new_monitor: Any) -> None:
     monitor = new_monitor()
     monitor.start_run("a")
     circuit = {
@@ -337,7 +338,7 @@ def test_a_circuit_execution_shows_its_facts_and_counts(new_monitor):
     )
     monitor.log_circuit_execution(circuit, 1.5, backend_info="ibm_x", shots=24, status="failed")
     place = {**RUN, "backend": "ibm_x"}
-    expected = {
+    expected: dict[Any, float] = {
         ("quantum_circuit_executions_total", ("status", "success")): 1,
         ("quantum_circuit_executions_total", ("status", "failed")): 1,
         ("quantum_circuit_executions_total", ("status", "cancelled")): 0,
@@ -356,7 +357,7 @@ def test_a_circuit_execution_shows_its_facts_and_counts(new_monitor):
         assert shown(monitor, name, **place, **dict(labels)) == value, name
 
 
-def test_no_queue_and_no_cost_is_claimed_where_none_was_given(new_monitor):
+def test_no_queue_and_no_cost_is_claimed_where_none_was_given(new_monitor: Any) -> None:
     monitor = new_monitor()
     monitor.start_run("a")
     monitor.log_circuit_execution({"gates": []}, 0.1)
@@ -372,7 +373,7 @@ class _Named:
 
 
 class _NamedByMethod:
-    def name(self):
+    def name(self) -> Any:
         return "old_backend"
 
 
@@ -389,14 +390,14 @@ class _NamedByMethod:
     ],
     ids=["none", "text", "mapping", "nameless", "object", "method", "long"],
 )
-def test_a_backend_goes_by_its_own_name(new_monitor, info, label):
+def test_a_backend_goes_by_its_own_name(new_monitor: Any, info: Any, label: Any) -> None:
     monitor = new_monitor()
     monitor.start_run("a")
     monitor.log_circuit_execution(None, 0.1, backend_info=info)
     assert shown(monitor, "quantum_circuit_execution_duration_seconds_count", **RUN, backend=label) == 1
 
 
-def test_a_backends_status_is_shown_without_a_run_and_outlives_it(new_monitor):
+def test_a_backends_status_is_shown_without_a_run_and_outlives_it(new_monitor: Any) -> None:
     monitor = new_monitor(labels={"team": "x"})
     monitor.log_backend_status("ibm_x", up=True, pending_jobs=3, t1=[1e-4, 3e-4, 2e-4], error_rates={"2q": 0.01})
     monitor.log_backend_status("ibm_x", up=False, volume=64)
@@ -414,7 +415,7 @@ def test_a_backends_status_is_shown_without_a_run_and_outlives_it(new_monitor):
 # What it knows
 
 
-def test_the_summary_has_the_promised_keys(new_monitor):
+def test_the_summary_has_the_promised_keys(new_monitor: Any) -> None:
     keys = {
         "experiment_info": {"name", "run_id", "start_time", "duration", "is_running"},
         "metrics_summary": set(),
@@ -440,7 +441,7 @@ def test_the_summary_has_the_promised_keys(new_monitor):
         monitor.start_run("a")
 
 
-def test_the_summary_says_what_happened(new_monitor):
+def test_the_summary_says_what_happened(new_monitor: Any) -> None:
     monitor = new_monitor()
     with monitor.start_run("a"):
         for step in range(20):
@@ -463,7 +464,7 @@ def test_the_summary_says_what_happened(new_monitor):
     assert json.loads((monitor.run_path / "run.json").read_text())["summary"]["training_summary"] == training
 
 
-def test_costs_in_several_currencies_are_not_added_up(new_monitor):
+def test_costs_in_several_currencies_are_not_added_up(new_monitor: Any) -> None:
     monitor = new_monitor()
     monitor.start_run("a")
     monitor.log_circuit_execution(None, 1.0, cost=1.0, backend_info={"name": "a", "currency": "EUR"})
@@ -473,7 +474,7 @@ def test_costs_in_several_currencies_are_not_added_up(new_monitor):
     assert execution["costs"] == {"EUR": 1.0, "USD": 2.0}
 
 
-def test_a_run_converged_when_its_last_losses_agree(new_monitor):
+def test_a_run_converged_when_its_last_losses_agree(new_monitor: Any) -> None:
     monitor = new_monitor()
     monitor.start_run("a")
     for step in range(30):
@@ -483,7 +484,7 @@ def test_a_run_converged_when_its_last_losses_agree(new_monitor):
     assert monitor.get_comprehensive_summary()["training_summary"]["convergence_achieved"] is False
 
 
-def test_summaries_keep_fields_of_the_same_name_apart(new_monitor):
+def test_summaries_keep_fields_of_the_same_name_apart(new_monitor: Any) -> None:
     monitor = new_monitor()
     monitor.start_run("a")
     monitor.log_quantum_state(BELL, 0)
@@ -494,7 +495,7 @@ def test_summaries_keep_fields_of_the_same_name_apart(new_monitor):
     assert latest == {"qubits": 2, "circuit_qubits": 5, "backend_qubits": 127}
 
 
-def test_histories_are_bounded(new_monitor):
+def test_histories_are_bounded(new_monitor: Any) -> None:
     monitor = new_monitor(history_limit=5)
     monitor.start_run("a")
     for step in range(12):
@@ -502,7 +503,7 @@ def test_histories_are_bounded(new_monitor):
     assert monitor.loss_history == [7.0, 8.0, 9.0, 10.0, 11.0]
 
 
-def test_parameters_and_tags_stand_in_the_runs_description(new_monitor):
+def test_parameters_and_tags_stand_in_the_runs_description(new_monitor: Any) -> None:
     monitor = new_monitor()
     with monitor.start_run("a"):
         monitor.log_params({"lr": np.float64(0.1), "layers": 3, "basis": "STO-3G"})
@@ -516,7 +517,7 @@ def test_parameters_and_tags_stand_in_the_runs_description(new_monitor):
 
 
 @pytest.mark.parametrize("format_", ["json", "comprehensive"])
-def test_nan_becomes_null_in_exported_json(new_monitor, tmp_path, format_):
+def test_nan_becomes_null_in_exported_json(new_monitor: Any, tmp_path: Any, format_: Any) -> None:
     monitor = new_monitor()
     monitor.start_run("a")
     monitor.log_training_step(math.nan, [1.0], [math.inf], 0)
@@ -526,7 +527,7 @@ def test_nan_becomes_null_in_exported_json(new_monitor, tmp_path, format_):
     assert "null" in text
 
 
-def test_an_export_holds_what_was_logged_so_far(new_monitor, tmp_path):
+def test_an_export_holds_what_was_logged_so_far(new_monitor: Any, tmp_path: Any) -> None:
     monitor = new_monitor()
     monitor.start_run("a")
     monitor.log_training_step(0.5, [3.0, 4.0], [1.0], 0)
@@ -534,14 +535,14 @@ def test_an_export_holds_what_was_logged_so_far(new_monitor, tmp_path):
     assert "0.5" in (tmp_path / "out.csv").read_text()
 
 
-def test_an_unknown_export_format_raises(new_monitor, tmp_path):
+def test_an_unknown_export_format_raises(new_monitor: Any, tmp_path: Any) -> None:
     monitor = new_monitor()
     monitor.start_run("a")
     with pytest.raises(ValueError, match="comprehensive"):
         monitor.export_metrics(tmp_path / "out", "parquet")
 
 
-def test_an_export_before_any_run_says_so(new_monitor, tmp_path):
+def test_an_export_before_any_run_says_so(new_monitor: Any, tmp_path: Any) -> None:
     with pytest.raises(ValueError, match="start_run"):
         new_monitor().export_metrics(tmp_path / "out.json")
 
@@ -549,19 +550,19 @@ def test_an_export_before_any_run_says_so(new_monitor, tmp_path):
 # The endpoint
 
 
-def test_the_endpoint_is_up_from_construction_on(new_monitor):
+def test_the_endpoint_is_up_from_construction_on(new_monitor: Any) -> None:
     monitor = new_monitor(metrics_port=0)
-    with urllib.request.urlopen(monitor.metrics_url) as answer:
+    with urllib.request.urlopen(str(monitor.metrics_url)) as answer:
         assert b"quantum_monitor_build_info" in answer.read()
 
 
-def test_monitors_of_a_process_share_one_endpoint_and_the_last_one_closes_it(tmp_path):
+def test_monitors_of_a_process_share_one_endpoint_and_the_last_one_closes_it(tmp_path: Any) -> None:
     one = QuantumMonitor("one", metrics_port=0, storage_path=tmp_path, enable_mlflow=False)
     two = QuantumMonitor("two", metrics_port=0, storage_path=tmp_path, enable_mlflow=False)
     try:
         assert one.metrics_url == two.metrics_url
         assert one.registry is two.registry
-        url = two.metrics_url
+        url = str(two.metrics_url)
         one.start_run("a")
         two.start_run("a")
         text = urllib.request.urlopen(url).read().decode()
@@ -577,11 +578,11 @@ def test_monitors_of_a_process_share_one_endpoint_and_the_last_one_closes_it(tmp
         urllib.request.urlopen(url)
 
 
-def test_without_a_port_there_is_no_endpoint(new_monitor):
+def test_without_a_port_there_is_no_endpoint(new_monitor: Any) -> None:
     assert new_monitor(metrics_port=None).metrics_url is None
 
 
-def test_a_given_registry_keeps_what_it_has(new_monitor):
+def test_a_given_registry_keeps_what_it_has(new_monitor: Any) -> None:
     registry = CollectorRegistry()
     Gauge("mine", "Mine.", registry=registry).set(7)
     monitor = new_monitor(registry=registry)
@@ -589,14 +590,14 @@ def test_a_given_registry_keeps_what_it_has(new_monitor):
     assert registry.get_sample_value("mine") == 7
 
 
-def test_constant_labels_stand_on_the_series_of_the_run(new_monitor):
+def test_constant_labels_stand_on_the_series_of_the_run(new_monitor: Any) -> None:
     monitor = new_monitor(labels={"team": "x"})
     monitor.start_run("a")
     monitor.log_metrics({"loss": 1.0})
     assert shown(monitor, "quantum_training_loss", **RUN, team="x") == 1.0
 
 
-def test_the_endpoint_announces_itself_and_takes_it_back(new_monitor, tmp_path):
+def test_the_endpoint_announces_itself_and_takes_it_back(new_monitor: Any, tmp_path: Any) -> None:
     folder = tmp_path / "discovery"
     monitor = new_monitor(metrics_port=0, discovery_dir=folder)
     (file,) = folder.glob("*.json")
@@ -606,7 +607,7 @@ def test_the_endpoint_announces_itself_and_takes_it_back(new_monitor, tmp_path):
     assert not list(folder.glob("*.json"))
 
 
-def test_wrong_options_raise_at_construction_with_the_mend(new_monitor):
+def test_wrong_options_raise_at_construction_with_the_mend(new_monitor: Any) -> None:
     with pytest.raises(ConfigurationError, match="gradient_explosion"):
         new_monitor(alert_config={"gradient_explosions": 1.0})
     with pytest.raises(ConfigurationError, match="metrics_port"):
@@ -615,7 +616,7 @@ def test_wrong_options_raise_at_construction_with_the_mend(new_monitor):
         new_monitor(histroy_limit=5)
 
 
-def test_the_short_constructor_makes_the_same_monitor(tmp_path):
+def test_the_short_constructor_makes_the_same_monitor(tmp_path: Any) -> None:
     monitor = create_quantum_monitor("x", enable_mlflow=False, metrics_port=None, storage_path=tmp_path)
     assert monitor.experiment_name == "x"
     monitor.close()
@@ -624,7 +625,7 @@ def test_the_short_constructor_makes_the_same_monitor(tmp_path):
 # The machine
 
 
-def test_real_time_monitoring_puts_the_machine_into_the_runs_records(new_monitor):
+def test_real_time_monitoring_puts_the_machine_into_the_runs_records(new_monitor: Any) -> None:
     monitor = new_monitor()
     with monitor.start_run("a"):
         monitor.start_realtime_monitoring(0.05)
@@ -636,7 +637,7 @@ def test_real_time_monitoring_puts_the_machine_into_the_runs_records(new_monitor
     assert StoredRun(monitor.run_path).series("process_memory_bytes").value[0] > 1e6
 
 
-def test_a_scrape_shows_the_machine_without_being_told_to(new_monitor):
+def test_a_scrape_shows_the_machine_without_being_told_to(new_monitor: Any) -> None:
     monitor = new_monitor()
     assert shown(monitor, "quantum_process_memory_bytes") > 1e6
     assert shown(monitor, "quantum_system_memory_total_bytes") > shown(monitor, "quantum_process_memory_bytes")

@@ -50,16 +50,12 @@ _FACT_NAME_LENGTH = 256
 
 
 def _never_raises(call: Callable[P, None]) -> Callable[P, None]:
-    """Keep whatever goes wrong inside a log call from the training loop: count it, log it once.
-
-    That includes NumPy's floating-point warnings, which a process may have turned into errors.
-    """
+    """Keep whatever goes wrong inside a log call from the training loop: count it, log it once."""
 
     @functools.wraps(call)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            with np.errstate(all="ignore"):
-                call(*args, **kwargs)
+            call(*args, **kwargs)
         except ValueError as error:
             FAULTS.rejected(call.__name__, error)
         except Exception as error:  # noqa: BLE001 - the promise: no log call raises into training
@@ -340,7 +336,8 @@ class QuantumMonitor:
         """
         called_at = time.perf_counter()
         run = self._run or self._implicit_run()
-        observe.metrics(run, metrics, observe.usable(to_step, step, "step"), is_step=True)
+        with np.errstate(all="ignore"):  # a process may have turned NumPy's warnings into errors
+            observe.metrics(run, metrics, observe.usable(to_step, step, "step"), is_step=True)
         run.spent("log_metrics", called_at)
 
     @_never_raises
@@ -360,7 +357,8 @@ class QuantumMonitor:
         called_at = time.perf_counter()
         run = self._run or self._implicit_run()
         step = observe.usable(to_step, step, "step")
-        self._states.observe(run, state_vector, step, reference_state)
+        with np.errstate(all="ignore"):
+            self._states.observe(run, state_vector, step, reference_state)
         run.spent("log_quantum_state", called_at)
 
     @_never_raises
@@ -434,7 +432,8 @@ class QuantumMonitor:
             "calibration_time": calibration_time,
             "utilization": utilization,
         }
-        fields, ratios = observe.backend_fields(values, error_rates)
+        with np.errstate(all="ignore"):
+            fields, ratios = observe.backend_fields(values, error_rates)
         label = label_value(name)
         self._exporter.report_backend(label, self._settings.labels or {}, fields, ratios)
         run = self._run

@@ -281,6 +281,11 @@ class Run:
         with self.lock:
             self._publish(Record(kind, time.time(), step, fields, labels))
 
+    @property
+    def is_held_here(self) -> bool:
+        """Whether the calling thread is inside the lock already, as a signal handler may find itself."""
+        return bool(self.lock._is_owned())  # type: ignore[attr-defined]  # what threading.Condition asks, too
+
     def queues_known(self, backend: str) -> bool:
         """Whether an execution on this backend has ever reported a queue."""
         activity = self.circuits.get(backend)

@@ -77,7 +77,13 @@ class StateObserver:
             run.states_logged += 1
 
     def flush(self, run: Run, timeout: float) -> bool:
-        """Wait until no state of this run waits for its measures, at most ``timeout`` seconds; the budget rests."""
+        """Wait until no state of this run waits for its measures, at most ``timeout`` seconds; the budget rests.
+
+        A signal handler that came in the middle of a log call does not wait: the measures could not be delivered
+        before it returns.
+        """
+        if run.is_held_here:
+            return False
         with self._changed:
             if run not in self._waiting and self._busy is not run:
                 return True

@@ -271,8 +271,17 @@ def _start_server(exporter: Exporter, settings: Settings, port: int) -> MetricsS
         tls=tls,
         basic_auth=auth,
         on_scrape=exporter.scraped,
-        about=lambda: {f"{run.experiment} / {run.label}": run.status for run in exporter.runs()},
+        about=lambda: {f"{run.experiment} / {run.label}": _standing(run) for run in exporter.runs()},
     )
+
+
+def _standing(run: Run) -> str:
+    with run.lock:
+        loss, fidelity = run.latest.get("loss"), run.latest.get("fidelity")
+        parts = [run.status, f"{run.steps} steps"]
+    parts += [f"loss {loss:.6g}"] if loss is not None else []
+    parts += [f"fidelity {fidelity:.4f}"] if fidelity is not None else []
+    return ", ".join(parts)
 
 
 def _announce(server: MetricsServer, settings: Settings) -> Announcement | None:

@@ -16,6 +16,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from quantum_monitor.faults import FAULTS
+from quantum_monitor.names import text
 
 Headers = list[tuple[str, str]]
 Scope = MutableMapping[str, Any]
@@ -225,4 +226,4 @@ def _count(collector: Collector, error: Exception) -> None:
     if type(collector).__module__.partition(".")[0] == _OWN_PACKAGE:
         FAULTS.internal("collector", error)
     else:
-        FAULTS.rejected("collector", f"{type(collector).__qualname__}: {type(error).__name__}: {error}")
+        FAULTS.rejected("collector", f"{type(collector).__qualname__}: {type(error).__name__}: {text(error)}")

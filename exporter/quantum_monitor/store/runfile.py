@@ -29,7 +29,7 @@ def plain(value: Any, *, depth: int = 0) -> Any:
         return _text(value)
 
 
-def _plain(value: Any, depth: int) -> Any:
+def _plain(value: Any, depth: int) -> Any:  # noqa: PLR0911 - one line for each kind of value
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, int) and int.bit_length(value) <= 1024:

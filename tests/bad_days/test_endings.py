@@ -1,0 +1,287 @@
+"""How runs end: killed, twice, in two threads, in a signal handler, by an exception, or not at all."""
+
+from __future__ import annotations
+
+import json
+import signal
+import struct
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from subprocess import Popen
+
+import numpy as np
+import pytest
+
+from quantum_monitor import QuantumMonitor
+from quantum_monitor.faults import FAULTS
+from quantum_monitor.store.layout import find_runs
+from quantum_monitor.store.reader import StoredRun
+
+NewMonitor = Callable[..., QuantumMonitor]
+RunProgram = Callable[..., str]
+StartProgram = Callable[..., "Popen[str]"]
+Page = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def the_run(storage: Path) -> StoredRun:
+    (run,) = find_runs(storage)
+    return StoredRun(run)
+
+
+def records_of(runs: Iterable[Path]) -> int:
+    return sum(StoredRun(run).last_sequence for run in runs)
+
+
+LOGS_UNTIL_KILLED = """
+import mmap, struct, sys, time
+import numpy as np
+from quantum_monitor import QuantumMonitor
+
+monitor = QuantumMonitor("h2", metrics_port=0, storage_path=sys.argv[1], enable_mlflow=False)
+monitor.start_run("a")
+monitor.log_params({"seed": 7})
+vector = np.ones(100)
+with open(sys.argv[2], "r+b") as file:
+    logged = mmap.mmap(file.fileno(), 16)
+due, step = time.perf_counter(), 0
+while True:
+    while time.perf_counter() < due:
+        pass  # computes, as training does, and never leaves the interpreter of its own accord
+    due += 1e-3
+    monitor.log_training_step(1.0, vector, vector, step)
+    logged[:] = struct.pack("<qd", step, time.time())
+    if step == 500:
+        print("logging", flush=True)
+    step += 1
+"""
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.033, 0.071, 0.11])
+def test_a_run_killed_while_logging_has_all_but_the_last_moment(
+    tmp_path: Path, start_program: StartProgram, moment: float
+) -> None:
+    progress = tmp_path / "progress"
+    progress.write_bytes(bytes(16))
+    process = start_program(LOGS_UNTIL_KILLED, tmp_path / "runs", progress)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "logging\n"
+    time.sleep(moment)  # at another phase of the writer's interval each time
+    process.send_signal(signal.SIGKILL)
+    process.wait(20)
+    last_step, last_time = struct.unpack("<qd", progress.read_bytes())
+
+    run = the_run(tmp_path / "runs")
+    assert run.status == "killed"
+    assert run.info["params"] == {"seed": 7}
+    loss = run.series("loss")
+    assert loss.step.tolist() == list(range(len(loss.step)))
+    # 0.1 s is promised. The writer's thread waits for a processor like any other, and the tests fill this machine.
+    assert last_time - loss.time[-1] < 0.5
+    assert last_step >= len(loss.step) - 2  # and nothing that was never logged (one step may have been under way)
+
+
+# end_run at odd moments
+
+
+def test_a_run_ended_by_two_threads_at_once_ends_once(
+    new_monitor: NewMonitor, scrape: Callable[[QuantumMonitor], Page]
+) -> None:
+    monitor = new_monitor()
+    for _ in range(10):
+        monitor.start_run("a")
+        monitor.log_training_step(0.5, None, None, 0)
+        begin = threading.Barrier(4)
+
+        def end(status: str, begin: threading.Barrier = begin) -> None:
+            begin.wait(20)
+            monitor.end_run(status)
+
+        threads = [
+            threading.Thread(target=end, args=(status,), daemon=True)
+            for status in ("completed", "failed", "stopped", "completed")
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+            assert not thread.is_alive()
+        assert not monitor.is_running
+        assert monitor.run_path is not None
+        info = StoredRun(monitor.run_path).info
+        page = scrape(monitor)
+        of_run = frozenset({("experiment", "h2"), ("run", monitor._last_run.label), ("status", info["status"])})  # type: ignore[union-attr]
+        assert info["status"] in ("completed", "failed", "stopped")
+        assert page["quantum_run_status", of_run] == 1
+        assert info["summary"]["training_summary"]["total_steps"] == 1
+
+
+def test_a_run_ended_while_others_log_loses_nothing_uncounted(new_monitor: NewMonitor) -> None:
+    monitor = new_monitor()
+    drops = FAULTS.drops["store", "closed"]
+    stop, logged = threading.Event(), [0] * 4
+
+    def log(thread: int) -> None:
+        while not stop.wait(0.0002):
+            monitor.log_training_step(0.5, np.ones(9), np.ones(9), logged[thread])
+            logged[thread] += 1
+
+    threads = [threading.Thread(target=log, args=(n,), daemon=True) for n in range(len(logged))]
+    for thread in threads:
+        thread.start()
+    for number in range(20):
+        monitor.start_run(f"r{number}")
+        stop.wait(0.005)
+        monitor.end_run()
+    stop.set()
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive()
+    monitor.end_run()  # a call that came after an end has begun a run of its own
+    stored = records_of(find_runs(monitor.storage_path))
+    assert stored + FAULTS.drops["store", "closed"] - drops == sum(logged)
+    assert {StoredRun(run).status for run in find_runs(monitor.storage_path)} == {"completed"}
+
+
+ENDS_IN_A_HANDLER = """
+import faulthandler, random, signal, sys, time, warnings
+import numpy as np
+from quantum_monitor import QuantumMonitor
+from quantum_monitor.faults import FAULTS
+from quantum_monitor.store.layout import find_runs
+from quantum_monitor.store.reader import StoredRun
+
+faulthandler.dump_traceback_later(40, exit=True)
+monitor = QuantumMonitor("h2", metrics_port=0, storage_path=sys.argv[1], enable_mlflow=False)
+random.seed(5)
+handled = nested = 0
+
+def end(signum, frame):
+    global handled, nested
+    handled += 1
+    nested += "quantum_monitor" in frame.f_code.co_filename
+    monitor.end_run("stopped")
+    monitor.log_metrics({"in handler": 1.0})
+    if handled < 40:
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(0.001, 0.02))
+
+signal.signal(signal.SIGALRM, end)
+signal.setitimer(signal.ITIMER_REAL, 0.01)
+vector, large, calls = np.ones(9), np.full(2**9, 2**-4.5), 0
+while handled < 40:
+    monitor.log_training_step(0.5, vector, vector, calls)
+    monitor.log_metrics({"x": 1.0, "refused": None}, calls)
+    monitor.log_quantum_state(large, calls)
+    monitor.log_circuit_execution(None, 1.0, backend_info="aer")
+    monitor.log_params({"x": calls})
+    calls += 1
+monitor.end_run()
+runs = [StoredRun(run) for run in find_runs(sys.argv[1])]
+kept = [record.kind for run in runs for _, record in run.records()]
+shut = FAULTS.drops["store", "closed"]
+missing = 3 * calls - sum(kept.count(kind) for kind in ("training", "circuit")) - (kept.count("custom") - handled) - shut
+print(nested, missing, *{run.status for run in runs})
+"""
+
+
+def test_a_run_ended_by_a_signal_handler_in_the_middle_of_a_log_call_deadlocks_nothing(
+    tmp_path: Path, run_program: RunProgram
+) -> None:
+    nested, missing, *statuses = run_program(ENDS_IN_A_HANDLER, tmp_path / "runs").split()
+    assert int(nested) > 5  # the handler did come in the middle of our calls
+    assert int(missing) <= 0
+    assert set(statuses) <= {"stopped", "completed"}
+
+
+# The end of the process
+
+TRAINS = """
+import os, signal, sys
+from quantum_monitor import QuantumMonitor
+monitor = QuantumMonitor("h2", metrics_port=0, storage_path=sys.argv[1], enable_mlflow=False)
+monitor.start_run("a")
+for step in range(100):
+    monitor.log_training_step(1.0 / (step + 1), None, None, step)
+"""
+
+
+@pytest.mark.parametrize(
+    ("ending", "exit_status", "run_status"),
+    [
+        ("", 0, "completed"),
+        ("sys.exit(0)", 0, "completed"),
+        ("raise RuntimeError('diverged')", 1, "failed"),
+        ("raise KeyboardInterrupt", -signal.SIGINT, "stopped"),
+        ("os.kill(os.getpid(), signal.SIGINT)", -signal.SIGINT, "stopped"),
+        ("os._exit(3)", 3, "killed"),
+        ("os.kill(os.getpid(), signal.SIGTERM)", -signal.SIGTERM, "killed"),
+        ("with monitor: raise RuntimeError('diverged')", 1, "failed"),
+        ("with monitor: os.kill(os.getpid(), signal.SIGINT)", -signal.SIGINT, "stopped"),
+        ("with monitor: sys.exit(3)", 3, "failed"),
+    ],
+)
+def test_a_process_that_ends_without_end_run_leaves_the_right_status(
+    tmp_path: Path, run_program: RunProgram, ending: str, exit_status: int, run_status: str
+) -> None:
+    run_program(
+        f"{TRAINS}\n{'import time; time.sleep(0.3)' if run_status == 'killed' else ''}\n{ending}",
+        tmp_path,
+        status=exit_status,
+    )
+    run = the_run(tmp_path)
+    assert run.status == run_status
+    assert run.series("loss").step.tolist() == list(range(100))
+
+
+WAITS_FOR_A_SCRAPE = """
+import sys, time
+from quantum_monitor import QuantumMonitor
+monitor = QuantumMonitor(
+    "h2", metrics_port=0, storage_path=sys.argv[1], enable_mlflow=False, final_scrape_timeout=float(sys.argv[2])
+)
+with monitor.start_run("a"):
+    monitor.log_metrics({"loss": 0.5}, 0)
+    print(monitor.metrics_url, flush=True)
+    sys.stdin.readline()
+print("done", flush=True)
+"""
+
+
+def read(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=20) as answer:
+        return str(answer.read(), "utf-8")
+
+
+def test_the_end_of_a_short_script_waits_for_the_scrape_that_sees_its_end(
+    tmp_path: Path, start_program: StartProgram
+) -> None:
+    process = start_program(WAITS_FOR_A_SCRAPE, tmp_path, 60)
+    assert process.stdout is not None
+    assert process.stdin is not None
+    url = process.stdout.readline().strip()
+    assert 'status="running"} 1.0' in read(url)  # which is not yet the end
+    process.stdin.write("\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "done\n"
+    time.sleep(0.5)
+    assert process.poll() is None
+    began = time.monotonic()
+    page = read(url)
+    process.wait(20)
+    assert time.monotonic() - began < 15
+    assert 'status="completed"} 1.0' in page
+    assert "quantum_run_end_timestamp_seconds{" in page
+    assert process.returncode == 0
+    assert the_run(tmp_path).status == "completed"
+
+
+def test_the_end_waits_no_longer_than_it_was_told_to(tmp_path: Path, start_program: StartProgram) -> None:
+    process = start_program(WAITS_FOR_A_SCRAPE, tmp_path, 1)
+    assert process.stdout is not None
+    process.stdout.readline()
+    _, errors = process.communicate("\n", timeout=20)
+    assert process.returncode == 0, errors
+    info = json.loads((the_run(tmp_path).directory / "run.json").read_text())
+    assert info["status"] == "completed"
