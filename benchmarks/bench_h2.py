@@ -12,8 +12,8 @@ from benchmarks._logging import monitored
 from quantum_monitor import QuantumMonitor
 
 _BOND_LENGTH = 0.7414
-_STEPS = 10  # one more state than the demo logs in as many: a turn ends with one
-_PAIRS = 80
+_STEPS = 20  # one more state than the demo logs in as many: a turn ends with one
+_PAIRS = 60
 
 
 def main() -> int:
@@ -65,7 +65,7 @@ def _compare(watched: Callable[[], object], alone: Callable[[], object], monitor
     return (
         f"{_PAIRS} pairs of short turns, {_STEPS} steps each, with and without the monitor (exporter, history, store, "
         f"sampling of the machine every second); one step takes {_report.duration(step)}. Every step logs loss, "
-        "gradient, parameters and its circuit; every fifth and the last of a turn the state with its reference.\n\n"
+        "gradient, parameters and its circuit; every tenth and the last of a turn the state with its reference.\n\n"
         f"{_report.table(rows)}\n\nThe first two rows compare the turns of a pair, the last two are shares of wall "
         "time."
     )

@@ -170,11 +170,7 @@ class QuantumMonitor:
             The monitor, so that ``with monitor.start_run("a"):`` ends the run with the block: as failed if the block
             raised, as stopped if it was interrupted.
         """
-        with self._lock:
-            before = self._run
-            self._begin(name)
-        if before is not None:  # outside the lock, which another thread's log call may be waiting for
-            self._finish(before, "completed")
+        self._begin(name)
         return self
 
     def _begin(self, name: str | None) -> Run:
@@ -207,8 +203,11 @@ class QuantumMonitor:
                 explosion_limit=self.alert_system.thresholds.get("gradient_explosion"),
             )
             self._exporter.begin(run)
-            self._run = self._last_run = run
-            return run
+            # Not necessarily the run that was active at first: a signal handler may have begun one meanwhile.
+            before, self._run, self._last_run = self._run, run, run
+        if before is not None:  # outside the lock, which another thread's log call may be waiting for
+            self._finish(before, "completed")
+        return run
 
     def end_run(self, status: str = "completed") -> None:
         """End the run: its last states are measured, its summary is written. Without an active run, nothing happens.
@@ -234,6 +233,7 @@ class QuantumMonitor:
         self._exporter.retire(run)
         self._last_end = time.monotonic()
         run.store.describe(status=word, end_time=run.ended)
+        run.finished = True
         try:
             run.store.describe(summary=summary.comprehensive(run, self))
         except Exception as error:  # noqa: BLE001 - a summary that fails must neither raise nor leave the run open
@@ -259,6 +259,9 @@ class QuantumMonitor:
     def close(self) -> None:
         """End the active run and give the endpoint back; waits for the last scrape where the settings say so."""
         self.end_run()
+        last = self._last_run
+        if last is not None and not last.finished:  # an interrupt came in the middle of its end
+            self._finish(last, "stopped")
         self.stop_realtime_monitoring()
         with contextlib.suppress(ValueError):  # closed before
             _OPEN.remove(self)
@@ -464,7 +467,7 @@ class QuantumMonitor:
                 FAULTS.dropped(what, "limit", len(new) - room)
             kept = {key: value for key, value in values.items() if key in known or key in new[:room]}
             known.update(kept)
-            run.store.describe(**{what: dict(known)})
+            run.store.describe(**{what: kept})
 
     def _implicit_run(self) -> Run:
         with self._lock:

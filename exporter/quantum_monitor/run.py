@@ -84,6 +84,7 @@ class Run:
         label: the ``run`` label: the name, cut, and made unique in this process.
         process: id of the process that began it; a forked child must not end it.
         series_labels: labels of the run's series: experiment, run and the constant ones.
+        finished: whether its store knows of its end.
         latest: latest value of each run-scoped field.
         custom: latest value of each custom metric.
         circuits: backend name to what the run did there.
@@ -116,6 +117,7 @@ class Run:
         self.started = time.time()
         self.ended: float | None = None
         self.status = "running"
+        self.finished = False
         self.params: dict[str, Any] = {}
         self.tags: dict[str, str] = {}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -29,6 +31,7 @@ BUDGET = 0.05
 _VECTOR_QUBITS_AT_ONCE = 8
 _MATRIX_QUBITS_AT_ONCE = 5
 _NORM_TOLERANCE = 1e-6
+_IMPORT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,8 @@ class StateObserver:
                 self._thread.start()
 
     def _work(self) -> None:
+        with _importing, contextlib.suppress(ImportError):
+            import scipy.linalg  # noqa: F401 - what the measures need
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting)
@@ -139,6 +144,25 @@ class StateObserver:
         self._urgent = 0
         self._resting = False
         self._thread = None
+
+
+# Held while a thread imports SciPy: a child forked meanwhile would wait for ever for the locks of the import, with
+# nobody left to release them. A fork waits until the import is done.
+_importing = threading.Lock()
+_HELD_FOR_A_FORK: list[threading.Lock] = []
+
+
+def _before_fork() -> None:
+    if _importing.acquire(timeout=_IMPORT_SECONDS):
+        _HELD_FOR_A_FORK.append(_importing)
+
+
+def _after_fork() -> None:
+    while _HELD_FOR_A_FORK:
+        _HELD_FOR_A_FORK.pop().release()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 
 def _read(state: Any) -> tuple[Array, bool]:

@@ -67,7 +67,7 @@ def test_a_name_is_data_on_every_page_and_in_every_file(
     tmp_path: Path, parse: Callable[[str], dict[tuple[str, frozenset[tuple[str, str]]], float]], name: str
 ) -> None:
     storage = tmp_path / "below" / "storage"
-    plugins.state_metric("!" + name)(lambda state: 1.0)
+    plugins.state_metric("!" + name)(lambda _: 1.0)
     monitor = QuantumMonitor(
         name if name.strip() else "x",
         metrics_port=0,
@@ -95,7 +95,7 @@ def test_a_name_is_data_on_every_page_and_in_every_file(
     assert {len(labels) for labels in shown} == {4}  # experiment, run, team, name: nothing broke out of a label
     assert not any(metric.startswith("evil") for metric, _ in parse(page))
     accept = "application/openmetrics-text; version=1.0.0"
-    assert list(openmetrics_families(expose(monitor.registry, accept=accept)[1].decode()))
+    assert list(openmetrics_families(expose(monitor.registry, accept=accept)[1].decode()))  # type: ignore[no-untyped-call]
     assert "<script>" not in index
     outside = [path for path in tmp_path.rglob("*") if storage not in (path, *path.parents) and path != storage.parent]
     assert not outside
@@ -110,7 +110,7 @@ def test_two_names_that_differ_only_in_what_a_label_cannot_hold_stay_two_series(
     new_monitor: NewMonitor, scrape: Scrape
 ) -> None:
     monitor = new_monitor().start_run("a")
-    monitor.log_metrics({"\ud800": 1.0, "\ud801": 2.0, "ab": 3.0, "a\0b": 4.0})
+    monitor.log_metrics({"a" + chr(0xD800): 1.0, "a" + chr(0xD801): 2.0, "ab": 3.0, "a\0b": 4.0})
     found = {number for (metric, _), number in scrape(monitor).items() if metric == "quantum_custom_metric"}
     assert found == {1.0, 2.0, 3.0, 4.0}
 

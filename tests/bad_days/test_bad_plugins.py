@@ -21,7 +21,7 @@ Value = Callable[..., "float | None"]
 RUN = {"experiment": "h2", "run": "a"}
 
 
-class Untold(Exception):
+class UntoldError(Exception):
     def __str__(self) -> NoReturn:
         raise RuntimeError("no text")
 
@@ -36,14 +36,22 @@ def _no_plugin_is_left() -> Iterator[None]:
 
 
 def raises(_: object) -> NoReturn:
-    raise Untold
+    raise UntoldError
 
 
 @pytest.mark.parametrize(
     "broken",
-    [raises, lambda _: None, lambda _: "text", lambda _: [1.0, 2.0], lambda _: {1: 2.0}, lambda _: 1j, lambda _: {"x": "y"}],
+    [
+        raises,
+        lambda _: None,
+        lambda _: "text",
+        lambda _: [1.0, 2.0],
+        lambda _: {1: 2.0},
+        lambda _: 1j,
+        lambda _: {"x": "y"},
+    ],
     ids=["raises", "None", "text", "list", "no name", "complex", "no number"],
-)  # fmt: skip
+)
 def test_a_broken_plugin_costs_its_own_number_only(
     new_monitor: NewMonitor, value: Value, broken: Callable[[object], object]
 ) -> None:
@@ -94,7 +102,7 @@ class _Foreign(Collector):
 
     def collect(self) -> Iterator[Family]:
         yield Family("foreign", "Before it fails.", "gauge")
-        raise Untold
+        raise UntoldError
 
 
 def test_a_foreign_collector_that_raises_takes_nothing_else_with_it(new_monitor: NewMonitor, value: Value) -> None:

@@ -31,6 +31,13 @@ def the_run(storage: Path) -> StoredRun:
     return StoredRun(run)
 
 
+def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
+
+
 def records_of(runs: Iterable[Path]) -> int:
     return sum(StoredRun(run).last_sequence for run in runs)
 
@@ -68,6 +75,11 @@ def test_a_run_killed_while_logging_has_all_but_the_last_moment(
     process = start_program(LOGS_UNTIL_KILLED, tmp_path / "runs", progress)
     assert process.stdout is not None
     assert process.stdout.readline() == "logging\n"
+    (directory,) = find_runs(tmp_path / "runs")
+    # Let the replacing of run.json be over, which a busy disk may hold up, and records behind it.
+    wait_until(lambda: "params" in StoredRun(directory).info)
+    described = time.time()
+    wait_until(lambda: StoredRun(directory).series("loss").time[-1] > described)
     time.sleep(moment)  # at another phase of the writer's interval each time
     process.send_signal(signal.SIGKILL)
     process.wait(20)
@@ -78,7 +90,7 @@ def test_a_run_killed_while_logging_has_all_but_the_last_moment(
     assert run.info["params"] == {"seed": 7}
     loss = run.series("loss")
     assert loss.step.tolist() == list(range(len(loss.step)))
-    # 0.1 s is promised. The writer's thread waits for a processor like any other, and the tests fill this machine.
+    # 0.1 s is promised. The writer waits for a processor and the disk like any other, and the tests fill this machine.
     assert last_time - loss.time[-1] < 0.5
     assert last_step >= len(loss.step) - 2  # and nothing that was never logged (one step may have been under way)
 
@@ -180,8 +192,8 @@ while handled < 40:
 monitor.end_run()
 runs = [StoredRun(run) for run in find_runs(sys.argv[1])]
 kept = [record.kind for run in runs for _, record in run.records()]
-shut = FAULTS.drops["store", "closed"]
-missing = 3 * calls - sum(kept.count(kind) for kind in ("training", "circuit")) - (kept.count("custom") - handled) - shut
+expected = 3 * calls + handled
+missing = expected - sum(map(kept.count, ("training", "circuit", "custom"))) - FAULTS.drops["store", "closed"]
 print(nested, missing, *{run.status for run in runs})
 """
 
@@ -191,8 +203,32 @@ def test_a_run_ended_by_a_signal_handler_in_the_middle_of_a_log_call_deadlocks_n
 ) -> None:
     nested, missing, *statuses = run_program(ENDS_IN_A_HANDLER, tmp_path / "runs").split()
     assert int(nested) > 5  # the handler did come in the middle of our calls
-    assert int(missing) <= 0
+    assert int(missing) <= 0  # less where the store refused a record of a state, which is not among them
     assert set(statuses) <= {"stopped", "completed"}
+
+
+INTERRUPTED_WHILE_IT_ENDS = """
+import os, signal, sys, threading
+from quantum_monitor import QuantumMonitor
+monitor = QuantumMonitor("h2", metrics_port=0, storage_path=sys.argv[1], enable_mlflow=False)
+monitor.start_run("a")
+monitor.log_metrics({"loss": 0.5}, 0)
+
+def interrupt(run):
+    del monitor._exporter.retire
+    os.kill(os.getpid(), signal.SIGINT)
+
+monitor._exporter.retire = interrupt  # where Ctrl-C finds it
+monitor.end_run()
+"""
+
+
+def test_an_interrupt_in_the_middle_of_the_end_is_made_up_for_at_the_end_of_the_process(
+    tmp_path: Path, run_program: RunProgram
+) -> None:
+    run_program(INTERRUPTED_WHILE_IT_ENDS, tmp_path, status=-signal.SIGINT)
+    assert the_run(tmp_path).status == "stopped"
+    assert the_run(tmp_path).series("loss").value.tolist() == [0.5]
 
 
 # The end of the process

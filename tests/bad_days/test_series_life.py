@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry
 
 from quantum_monitor import QuantumMonitor
 
@@ -101,7 +102,9 @@ def test_a_forgotten_run_holds_no_memory(monitor: QuantumMonitor) -> None:
 def test_scrapes_while_runs_start_and_end_by_the_hundred_are_whole(
     new_monitor: NewMonitor, parse: Callable[[str], Page]
 ) -> None:
-    monitor = new_monitor(metrics_port=0)
+    registry = CollectorRegistry()
+    monitors = [new_monitor(metrics_port=0, registry=registry) for _ in range(4)]
+    url = str(monitors[0].metrics_url)
     pages: list[Page] = []
     done = threading.Event()
     problems: list[BaseException] = []
@@ -109,18 +112,25 @@ def test_scrapes_while_runs_start_and_end_by_the_hundred_are_whole(
     def keep_scraping() -> None:
         try:
             while not done.is_set():
-                with urllib.request.urlopen(str(monitor.metrics_url), timeout=20) as answer:
+                with urllib.request.urlopen(url, timeout=20) as answer:
                     pages.append(parse(answer.read().decode()))
         except BaseException as problem:  # noqa: BLE001 - told by the test
             problems.append(problem)
 
+    def begin_and_end(monitor: QuantumMonitor) -> None:
+        for _ in range(25):
+            monitor.start_run("a")
+            monitor.log_training_step(0.5, np.ones(9), np.ones(9), 0)
+            monitor.log_circuit_execution(None, 1.0, backend_info="aer")
+            monitor.end_run()
+
+    trainers = [threading.Thread(target=begin_and_end, args=(monitor,), daemon=True) for monitor in monitors]
     scraper = threading.Thread(target=keep_scraping, daemon=True)
-    scraper.start()
-    for _ in range(100):
-        monitor.start_run("a")
-        monitor.log_training_step(0.5, np.ones(9), np.ones(9), 0)
-        monitor.log_circuit_execution(None, 1.0, backend_info="aer")
-        monitor.end_run()
+    for thread in (*trainers, scraper):
+        thread.start()
+    for thread in trainers:
+        thread.join(40)
+        assert not thread.is_alive()
     done.set()
     scraper.join(20)
     assert not scraper.is_alive()
@@ -128,7 +138,7 @@ def test_scrapes_while_runs_start_and_end_by_the_hundred_are_whole(
     assert len(pages) > 5
     for page in pages:
         runs = {labels for metric, labels in page if metric == "quantum_run_start_timestamp_seconds"}
-        assert len(runs) <= 21
+        assert len(runs) <= 20 + len(monitors)
         for labels in runs:  # all of a run is there, or nothing
             states = [page["quantum_run_status", labels | {("status", s)}] for s in ("running", "completed", "failed")]
             assert sum(states) == 1
@@ -138,7 +148,7 @@ def test_scrapes_while_runs_start_and_end_by_the_hundred_are_whole(
     kind = "quantum_monitor_records_total", frozenset({("kind", "training")})
     counts = [page.get(kind, 0) for page in pages]
     assert counts == sorted(counts)
-    with urllib.request.urlopen(str(monitor.metrics_url), timeout=20) as answer:
+    with urllib.request.urlopen(url, timeout=20) as answer:
         assert parse(answer.read().decode())[kind] == 100
 
 

@@ -23,6 +23,7 @@ from quantum_monitor.store.reader import StoredRun
 _log = logging.getLogger("quantum_monitor")
 _MEMORY_LIMIT = 64 * 2**20
 _LONGEST_PAUSE = 5.0
+_DESCRIPTIONS_AT_MOST = 10_000
 _DIRECTORY_CHECKED_EVERY = 1.0
 
 
@@ -76,6 +77,7 @@ class RunStore:
             **runfile.plain(info),
             "writer": runfile.this_writer(),
         }
+        self._described: deque[dict[str, Any]] = deque()  # what the thread has not merged into the description yet
         self._info_changed = False
         self._batch: blocks.Batch | None = None
         self._held: deque[tuple[int, int, int]] = deque()  # in memory: first sequence, records and bytes of batches
@@ -108,7 +110,7 @@ class RunStore:
     @property
     def pending(self) -> bool:
         """Whether records or changes of the description are not written yet."""
-        return bool(self.backlog) or self._info_changed
+        return bool(self.backlog or self._described) or self._info_changed
 
     def put(self, record: Record) -> None:
         """Hand over a record. Never blocks and never raises; a record that finds no room is dropped and counted."""
@@ -125,10 +127,11 @@ class RunStore:
         if self._limit == 0:
             FAULTS.rejected("store", f"description of a run whose store is {self._refusal}")
             return
-        changes = runfile.plain(info)
-        with self._changed:
-            self._info = runfile.merged(self._info, changes)
-            self._info_changed = True
+        # Left to the thread without any lock: a signal handler may interrupt this very call, and end the run.
+        if len(self._described) < _DESCRIPTIONS_AT_MOST:
+            self._described.append(runfile.plain(info))
+        else:
+            FAULTS.dropped("store", "description")
 
     def reader(self) -> StoredRun:
         """What was written so far, from the directory, or from memory where that had to do.
@@ -165,8 +168,7 @@ class RunStore:
         with self._changed:
             if not self._closing:
                 self._refusal, self._limit = "closed", 0
-                self._info = {**self._info, "writer": None}
-                self._info_changed = True
+                self._described.append({"writer": None})
                 self._closing = True
         self._wake.set()
         self._thread.join(timeout)
@@ -209,8 +211,7 @@ class RunStore:
 
         So a run that reads as completed has all of its records.
         """
-        with self._changed:
-            info = self._info if self._info_changed else None
+        self._merge_descriptions()
         waiting = len(self._queue)
         while self._batch or waiting > 0:
             with self._in_database:
@@ -221,21 +222,24 @@ class RunStore:
                 blocks.write(self._connection, self._batch)
                 self._bound_memory(self._batch)
                 self._batch = None
-        if info:
-            self._write_description(info)
+        if self._info_changed:
+            self._write_description()
         self._look_for_the_directory()
 
-    def _write_description(self, info: dict[str, Any]) -> None:
+    def _merge_descriptions(self) -> None:
+        while self._described:
+            self._info = runfile.merged(self._info, self._described.popleft())
+            self._info_changed = True
+
+    def _write_description(self) -> None:
         if not self.in_memory:
             try:
                 with self._in_database:
-                    runfile.write(self.directory / DESCRIPTION, info, durable=self._closing)
+                    runfile.write(self.directory / DESCRIPTION, self._info, durable=self._closing)
             except OSError:
                 if self.directory.exists():
                     raise
-        with self._changed:
-            if self._info is info:  # else it changed again meanwhile
-                self._info_changed = False
+        self._info_changed = False
 
     def _bound_memory(self, batch: blocks.Batch) -> None:
         if not self.in_memory or not batch.blocks:
@@ -267,6 +271,9 @@ class RunStore:
         if left := len(self._queue):  # put by a thread that had found the store open a moment before
             self._queue.clear()
             FAULTS.dropped("store", "closed", left)
+        if left := len(self._described):
+            self._described.clear()
+            FAULTS.dropped("store", "description", left)
         with _OPEN_LOCK:
             _OPEN.discard(self)
         if self.in_memory:
@@ -282,7 +289,7 @@ class RunStore:
     # Forks
 
     def _renew_locks(self) -> None:
-        self._changed = threading.Condition()  # guards the description and the two counters of flushes
+        self._changed = threading.Condition()  # guards the two counters of flushes
         self._in_database = threading.Lock()  # held by the thread inside SQLite, so that no fork happens there
         self._wake = threading.Event()
 
@@ -291,6 +298,7 @@ class RunStore:
         self._refusal, self._limit = "forked", 0
         self._renew_locks()
         self._queue.clear()
+        self._described.clear()
         self._batch, self._info_changed = None, False
         if self._memory_freed:
             self._memory_freed.detach()
