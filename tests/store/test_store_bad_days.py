@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from quantum_monitor.faults import FAULTS
@@ -300,3 +301,20 @@ def test_writing_a_batch_twice_stores_it_once(tmp_path: Path) -> None:
 
 def _queue(*records: Record) -> deque[Record]:
     return deque(records)
+
+
+def test_a_loop_of_small_numpy_calls_does_not_keep_the_writer_from_the_interpreter(tmp_path: Path) -> None:
+    store = RunStore(tmp_path / "run", {})
+    vector = np.ones(100)
+    longest, due = 0, time.perf_counter()
+    for step in range(1_500):
+        while time.perf_counter() < due:
+            pass
+        due += 1e-3
+        vector.dot(vector)  # gives the interpreter lock away for less than another thread needs to take it
+        store.put(Record("training", time.time(), step, {"loss": 1.0}))
+        longest = max(longest, store.backlog)
+    store.close()
+    assert (
+        longest < 400
+    )  # records, one a millisecond; without a caller that makes room it is all of them, sooner or later

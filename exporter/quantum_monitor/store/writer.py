@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import math
 import os
 import sqlite3
 import threading
@@ -23,6 +24,10 @@ from quantum_monitor.store.reader import StoredRun
 _log = logging.getLogger("quantum_monitor")
 _MEMORY_LIMIT = 64 * 2**20
 _LONGEST_PAUSE = 5.0
+_PATIENCE = 0.01
+_NAP_SECONDS = 50e-6
+_NAPS = 20
+_SHORTEST_REST, _LONGEST_REST = 0.01, 1.0
 _DESCRIPTIONS_AT_MOST = 10_000
 _DIRECTORY_CHECKED_EVERY = 1.0
 
@@ -90,6 +95,8 @@ class RunStore:
         self._directory_checked = time.monotonic()
         self._requested = self._completed = 0
         self._closing = False
+        # Unix time by which the next flush should be over, and how long `put` rested before it last gave way.
+        self._overdue, self._rest = time.time() + self._interval + _PATIENCE, _SHORTEST_REST
         self._renew_locks()
         with _OPEN_LOCK:
             _OPEN.add(self)
@@ -116,8 +123,26 @@ class RunStore:
         """Hand over a record. Never blocks and never raises; a record that finds no room is dropped and counted."""
         if len(self._queue) < self._limit:
             self._queue.append(record)
+            if record.time > self._overdue:
+                self._give_way()
         else:
             FAULTS.dropped("store", self._refusal)
+
+    def _give_way(self) -> None:
+        """Let the writer, which should have flushed by now, have the interpreter.
+
+        It may wait for the interpreter lock for seconds: NumPy gives the lock away and takes it back within a
+        microsecond at every small array, which starts the writer's 5 ms of patience anew each time and never lets it
+        in. Only a caller that sleeps does. A disk that hangs makes the writer late as well: this takes 2 ms at most, and
+        rests in between, longer and longer.
+        """
+        late = self._overdue
+        for _ in range(_NAPS):
+            time.sleep(_NAP_SECONDS)
+            if self._overdue != late:
+                return
+        self._rest = min(2 * self._rest, _LONGEST_REST)
+        self._overdue = time.time() + self._rest
 
     def describe(self, **info: Any) -> None:
         """Merge into ``run.json``, where the thread writes it; mappings (``params``, ``tags``) merge by key.
@@ -191,6 +216,7 @@ class RunStore:
             except Exception as error:  # noqa: BLE001 - the thread must outlive whatever a disk or a bug does
                 self._note(error)
                 failures += 1
+                self._overdue = math.inf
                 due = time.monotonic() + min(_LONGEST_PAUSE, self._interval * 2 ** min(failures, 10))
                 continue
             with self._changed:
@@ -198,6 +224,7 @@ class RunStore:
                 self._changed.notify_all()
             if closing:
                 return
+            self._overdue, self._rest = time.time() + self._interval + _PATIENCE, _SHORTEST_REST
             due = max(due + self._interval, time.monotonic())
 
     def _note(self, error: Exception) -> None:
