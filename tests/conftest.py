@@ -16,6 +16,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from quantum_monitor import QuantumMonitor
+from quantum_monitor.faults import FAULTS
 from scripts import servers
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,6 +54,12 @@ def _person(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test works in a folder of its own, so the default storage `./quantum_monitoring` lands there."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_was_logged_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each cause is logged once a process: each test is a process of its own in that."""
+    monkeypatch.setattr(FAULTS, "_logged", set())
 
 
 @pytest.fixture(scope="session")

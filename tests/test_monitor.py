@@ -17,8 +17,10 @@ from quantum_monitor import (
     create_quantum_monitor,
     current_monitor,
     monitor_quantum_training,
+    state_metric,
 )
 from quantum_monitor.faults import FAULTS
+from quantum_monitor.plugins import unregister
 from quantum_monitor.store.layout import find_runs
 from quantum_monitor.store.reader import StoredRun
 
@@ -325,6 +327,21 @@ def test_states_that_come_faster_than_the_budget_are_sampled_and_counted(new_mon
     assert len([record for record in records if "norm" in record.fields]) == 50
     assert measured[-1] == 49
     assert len(measured) + FAULTS.drops["entropies", "budget"] - before == 50
+
+
+@pytest.mark.parametrize("state", [np.ones(4), np.ones(2**10), np.eye(128)], ids=["small", "large", "matrix"])
+def test_a_state_metric_of_ones_own_sees_states_of_any_size(new_monitor: Any, state: Any) -> None:
+    @state_metric("entries")
+    def entries(array: Any) -> float:
+        return float(np.asarray(array).size)
+
+    monitor = new_monitor()
+    try:
+        monitor.start_run("a")
+        monitor.log_quantum_state(state, 0)
+        assert monitor.get_metrics_summary()["entries"]["latest"] == state.size
+    finally:
+        unregister("entries")
 
 
 def test_a_circuit_execution_shows_its_facts_and_counts(new_monitor: Any) -> None:

@@ -290,7 +290,14 @@ def _password(chosen: Mapping[str, Any], environ: Mapping[str, str], problems: l
 
 
 def _contradictions(chosen: Mapping[str, Any]) -> list[str]:
-    if chosen.get("tls_cert_file") is not None:
+    certificate = chosen.get("tls_cert_file")
+    if certificate is not None:
+        from quantum_monitor.prometheus.access import Tls
+
+        try:
+            Tls(certificate, chosen.get("tls_key_file"), chosen.get("tls_client_ca_file")).context()
+        except ValueError as error:
+            return [str(error)]
         return []
     return [
         f"{name}: is of no use without a certificate; set tls_cert_file"

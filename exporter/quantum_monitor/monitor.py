@@ -150,6 +150,7 @@ class QuantumMonitor:
         self._run: Run | None = None
         self._last_run: Run | None = None
         self._last_end: float | None = None
+        self._closed = False
         plugins.load_entry_points()
         if self._settings.retention is not None:
             summary.clean_up_in_background(self.storage_path, self._settings.retention)
@@ -257,7 +258,11 @@ class QuantumMonitor:
             self.end_run("stopped" if isinstance(error, KeyboardInterrupt) else "failed")
 
     def close(self) -> None:
-        """End the active run and give the endpoint back; waits for the last scrape where the settings say so."""
+        """End the active run and give the endpoint back; waits for the last scrape where the settings say so.
+
+        What is logged afterwards is refused and counted.
+        """
+        self._closed = True
         self.end_run()
         last = self._last_run
         if last is not None and not last.finished:  # an interrupt came in the middle of its end
@@ -323,6 +328,8 @@ class QuantumMonitor:
                 observe.custom(run, step, plugins.evaluate("gradient", gradients))
             if additional_metrics is not None:
                 observe.metrics(run, additional_metrics, step, is_step=False)
+        except ValueError as error:
+            FAULTS.rejected("log_training_step", error)
         except Exception as error:  # noqa: BLE001 - the promise: no log call raises into training
             FAULTS.internal("log_training_step", error)
 
@@ -471,6 +478,8 @@ class QuantumMonitor:
 
     def _implicit_run(self) -> Run:
         with self._lock:
+            if self._closed:
+                raise ValueError("the monitor is closed: start_run() begins another run, without an endpoint")
             if self._run is None:
                 LOG.info("logging without a run: one is started; start_run() gives it a name")
                 return self._begin(None)
@@ -482,9 +491,15 @@ class QuantumMonitor:
         """Sample process and machine in the background, into the metrics and into the active run's store.
 
         Args:
-            update_interval: seconds between samples, at least 0.05.
+            update_interval: seconds between samples; below 0.05 counts as 0.05.
+
+        Raises:
+            ValueError: no number above 0.
         """
-        self._exporter.machine.start(max(0.05, float(update_interval)), on_sample=self._sampled)
+        seconds = to_float(update_interval, "update_interval")
+        if not seconds > 0:
+            raise ValueError(f"update_interval is {seconds}: hand over seconds, such as 1.0")
+        self._exporter.machine.start(max(0.05, seconds), on_sample=self._sampled)
 
     def stop_realtime_monitoring(self) -> None:
         """Stop sampling; a scrape still gets fresh values."""

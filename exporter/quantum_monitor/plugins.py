@@ -46,9 +46,9 @@ _BY_KIND = {"state": STATE, "circuit": CIRCUIT, "gradient": GRADIENT}
 def state_metric(name: str | None = None) -> Callable[[Function], Function]:
     """Register a function of a quantum state as a metric.
 
-    The function is called with what was handed to ``log_quantum_state`` (a NumPy array is handed on read-only) and
-    returns a number, or a mapping of names to numbers, empty where there is nothing to measure. The numbers land in
-    ``quantum_custom_metric``.
+    The function is called with the normalised amplitudes, shape (2**n,), or the density matrix, shape (2**n, 2**n),
+    as a read-only NumPy array, and returns a number, or a mapping of names to numbers, empty where there is nothing to
+    measure. The numbers land in ``quantum_custom_metric``.
 
     Args:
         name: of the metric, cut at 128 characters; the function's own name unless given. A later function of the same

@@ -131,6 +131,7 @@ class Run:
 
         self.steps = 0
         self.last_step: Record | None = None
+        self.step_number: int | None = None
         self.best_loss = math.inf
         self.best_fidelity = -math.inf
         self.explosions = 0
@@ -212,6 +213,8 @@ class Run:
         self.steps += 1
         self.latest.update(record.fields)
         self.last_step = record
+        if record.step is not None:
+            self.step_number = record.step
         if loss is not None and -math.inf < loss < self.best_loss:
             self.best_loss = loss
         self._remember_step(record)
@@ -223,13 +226,20 @@ class Run:
 
     def custom_values(self, step: int | None, fields: Mapping[str, float]) -> None:
         """Take in metrics of the user's own, as many distinct names as the limit allows series for."""
+        limit = self.settings.custom_series_limit
         with self.lock:
+            shown: dict[str, float] = {}
             for name, value in fields.items():
-                if name in self.custom or len(self.custom) < self.settings.custom_series_limit:
-                    self.custom[name] = value
+                if name in self.custom or len(self.custom) < limit:
+                    self.custom[name] = shown[name] = value
                 else:
-                    self.reject_series("quantum_custom_metric", self.settings.custom_series_limit)
-            self._publish(Record("custom", time.time(), step, fields))
+                    self.reject_series("quantum_custom_metric", limit)
+            record = Record("custom", time.time(), step, fields)
+            self.records["custom"] += 1
+            if shown:  # the history is as bounded as the series; the store keeps every name
+                kept = record if len(shown) == len(fields) else record._replace(fields=shown)
+                self.history.of("custom").append(kept)
+            self._put(record)
 
     def execution(
         self,

@@ -38,7 +38,8 @@ _IMPORT_SECONDS = 10.0
 class _Work:
     run: Run
     step: int | None
-    measure: Callable[[], dict[str, float]]
+    state: Callable[[], State]
+    measure: Callable[[State], dict[str, float]]
 
 
 class StateObserver:
@@ -64,18 +65,18 @@ class StateObserver:
             known = _state(array, little_endian)
             _record(run, step, {**entropies(known), **_quick(known, other)})
             if plugins.STATE:
-                observe.custom(run, step, plugins.evaluate("state", state))
+                observe.custom(run, step, plugins.evaluate("state", known.data))
         elif array.ndim == 1 and (other is None or other.ndim == 1):
             copy = _copy(array, other, little_endian)
             fields = {"norm": copy.norm, "qubits": float(qubits)}
             if copy.fidelity is not None:
                 fields["fidelity"] = copy.fidelity
             _record(run, step, fields)
-            self._later(_Work(run, step, lambda: entropies(copy.state())))
+            self._later(_Work(run, step, copy.state, entropies))
         else:
             known = _state(array, little_endian, copy=True)
             kept = usable(lambda value, name: as_state(value, name=name, copy=True), other, "reference_state")
-            self._later(_Work(run, step, lambda: {**entropies(known), **_quick(known, kept)}))
+            self._later(_Work(run, step, lambda: known, lambda it: {**entropies(it), **_quick(it, kept)}))
         with run.lock:
             run.states_logged += 1
 
@@ -120,7 +121,10 @@ class StateObserver:
             started = time.perf_counter()
             try:
                 with one_thread(), np.errstate(all="ignore"):  # a process may have turned NumPy's warnings into errors
-                    _record(work.run, work.step, work.measure())
+                    known = work.state()
+                    _record(work.run, work.step, work.measure(known))
+                    if plugins.STATE:
+                        observe.custom(work.run, work.step, plugins.evaluate("state", known.data))
             except ValueError as error:
                 FAULTS.rejected("log_quantum_state", error)
             except Exception as error:  # noqa: BLE001 - counted; the next state gets its chance

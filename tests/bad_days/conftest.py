@@ -14,7 +14,6 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from quantum_monitor import QuantumMonitor
-from quantum_monitor.faults import FAULTS
 from quantum_monitor.prometheus.exposition import expose
 
 Series = tuple[str, frozenset[tuple[str, str]]]
@@ -31,12 +30,6 @@ def read_page(text: str) -> dict[Series, float]:
             assert series not in found, f"{series} comes twice"
             found[series] = sample.value
     return found
-
-
-@pytest.fixture(autouse=True)
-def _nothing_was_logged_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each cause is logged once a process: each test here is one of its own in that."""
-    monkeypatch.setattr(FAULTS, "_logged", set())
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def test_comprehensive_adds_summary_environment_and_all_records(run: StoredRun, 
     assert data["environment"]["python"]
     assert data["summary"]["loss"][0] == {
         "kind": "training", "labels": {}, "latest": -0.5, "mean": 0.25, "std": 0.75, "min": -0.5, "max": 1.0,
-        "count": 2, "trend": "stable",
+        "count": 2, "trend": None,
     }  # fmt: skip
     assert data["summary"]["gradient_norm"][0]["mean"] is None
     assert [record["sequence"] for record in data["records"]] == [1, 2, 3, 4]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
+import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -56,6 +58,7 @@ class QuantumAlertSystem:
         self._cooldown = cooldown
         self._clock = clock
         self._lock = threading.Lock()
+        _LIVE.add(self)
         self._callbacks: list[Callback] = []
         self._history: deque[Alert] = deque(maxlen=_HISTORY_LENGTH)
 
@@ -244,3 +247,15 @@ def _number(name: str, value: object) -> float | None:
     except (TypeError, ValueError, OverflowError):
         FAULTS.rejected("check_alerts", f"{name} is not a number but {type(value).__name__}")
         return None
+
+
+_LIVE: weakref.WeakSet[QuantumAlertSystem] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    """In a forked child: another thread of the parent may have held them."""
+    for system in list(_LIVE):
+        system._lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_locks)

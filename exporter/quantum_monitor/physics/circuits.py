@@ -80,7 +80,12 @@ def circuit_facts(circuit: CircuitLike) -> CircuitFacts:
     if isinstance(circuit, Mapping):
         gates, declared = circuit.get("gates"), _declared(circuit)
         if not isinstance(gates, (list, tuple)):
-            return _totals(circuit)
+            totals = _totals(circuit)
+            if circuit and totals == CircuitFacts():
+                raise ValueError(
+                    f'circuit: {sorted(map(str, circuit))[:5]} tell nothing; give "gates" (a list) or "depth"'
+                )
+            return totals
     elif isinstance(circuit, (list, tuple)) and not all(hasattr(gate, "wires") for gate in circuit):
         gates, declared = circuit, None
     else:

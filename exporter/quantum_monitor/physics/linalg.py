@@ -49,7 +49,7 @@ def spectrum(matrix: Array) -> NDArray[np.float64]:
 def entropy_bits(eigenvalues: NDArray[np.float64]) -> float:
     """Return minus the sum of p log2 p; what rounding made negative counts as 0."""
     p = eigenvalues[eigenvalues > 0.0]
-    return max(-float(p.dot(np.log2(p))), 0.0)
+    return max(-float(p.dot(np.log2(p))), 0.0) + 0.0  # which turns -0.0 into 0.0
 
 
 def density_root(matrix: Array) -> Array:

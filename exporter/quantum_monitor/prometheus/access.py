@@ -41,8 +41,9 @@ class Tls:
             # Without a password callback OpenSSL would ask on the terminal and hold up the training script.
             context.load_cert_chain(self.cert_file, self.key_file, password=lambda: "")
         except OSError as error:
+            key = "the key in it" if self.key_file is None else repr(str(self.key_file))
             raise ValueError(
-                f"tls_cert_file, tls_key_file: cannot use {str(self.cert_file)!r} with {str(self.key_file)!r}: {error};"
+                f"tls_cert_file, tls_key_file: cannot use {str(self.cert_file)!r} with {key}: {error};"
                 " give a PEM certificate and the unencrypted key that belongs to it, both readable"
             ) from error
         if self.client_ca_file is not None:

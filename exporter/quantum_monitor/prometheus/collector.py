@@ -163,8 +163,8 @@ def _single_values(run: Run) -> dict[str, float]:
         values["quantum_run_end_timestamp_seconds"] = run.ended
     if last is not None:
         values["quantum_training_last_step_timestamp_seconds"] = last.time
-        if last.step is not None:
-            values["quantum_training_step"] = last.step
+    if run.step_number is not None:
+        values["quantum_training_step"] = run.step_number
     if math.isfinite(run.best_loss):
         values["quantum_training_best_loss"] = run.best_loss
     if math.isfinite(run.best_fidelity):

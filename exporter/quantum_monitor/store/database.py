@@ -180,7 +180,8 @@ def _migrate(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # not if Ctrl-C came just as COMMIT was done
+            connection.execute("ROLLBACK")
         raise
 
 

@@ -19,13 +19,15 @@ _STANDARD_ERRORS = 3.0
 _RELATIVE_ROUNDING = 1e-9
 
 Trend = Literal["increasing", "decreasing", "stable"]
+"""None, where it is allowed, is a trend that too few values leave open."""
 
 
 class Summary(TypedDict):
     """What the values of one field sum up to.
 
     ``latest`` may be NaN or infinite and ``count`` counts every value; ``mean``, ``std`` (of the population), ``min``,
-    ``max`` and ``trend`` see the finite values only, and the four numbers are NaN if there is none.
+    ``max`` and ``trend`` see the finite values only, and the four numbers are NaN if there is none. ``trend`` is
+    None below ten finite values.
     """
 
     latest: float
@@ -34,7 +36,7 @@ class Summary(TypedDict):
     min: float
     max: float
     count: int
-    trend: Trend
+    trend: Trend | None
 
 
 class History:
@@ -103,7 +105,7 @@ def summarise(values: Iterable[float]) -> Summary:
     finite = every[np.isfinite(every)]
     if not finite.size:
         nan = math.nan
-        return Summary(latest=float(every[-1]), mean=nan, std=nan, min=nan, max=nan, count=every.size, trend="stable")
+        return Summary(latest=float(every[-1]), mean=nan, std=nan, min=nan, max=nan, count=every.size, trend=None)
     scale = float(np.abs(finite).max()) or 1.0  # keeps squares of the largest doubles finite
     scaled = finite / scale
     mean = float(scaled.mean())
@@ -119,16 +121,16 @@ def summarise(values: Iterable[float]) -> Summary:
     )
 
 
-def trend(values: np.ndarray[Any, np.dtype[np.float64]]) -> Trend:
+def trend(values: np.ndarray[Any, np.dtype[np.float64]]) -> Trend | None:
     """Where finite values are going: the median of the recent half against the median of the earlier half.
 
     Looks at the last 100 values. ``increasing`` or ``decreasing`` when the two medians differ by more than three
     standard errors (each half's spread is 1.4826 times its median absolute deviation, so single outliers decide
-    nothing) and by more than rounding (1e-9 of the larger); ``stable`` otherwise, and with fewer than ten values.
+    nothing) and by more than rounding (1e-9 of the larger); ``stable`` otherwise; None with fewer than ten values.
     """
     recent = values[-_TREND_OVER:]
     if len(recent) < _TREND_FROM:
-        return "stable"
+        return None
     half = len(recent) // 2
     halves = (recent[:-half], recent[-half:])
     before, now = (float(np.median(part)) for part in halves)

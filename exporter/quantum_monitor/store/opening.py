@@ -44,7 +44,7 @@ def _on_disk(directory: Path, info: Mapping[str, Any]) -> sqlite3.Connection:
     connection = database.open_for_writing(directory / DATABASE, journal=journal)
     try:
         runfile.write(directory / DESCRIPTION, info, durable=True)
-    except OSError:
+    except BaseException:
         connection.close()
         raise
     return connection

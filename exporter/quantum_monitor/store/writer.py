@@ -133,8 +133,8 @@ class RunStore:
 
         It may wait for the interpreter lock for seconds: NumPy gives the lock away and takes it back within a
         microsecond at every small array, which starts the writer's 5 ms of patience anew each time and never lets it
-        in. Only a caller that sleeps does. A disk that hangs makes the writer late as well: this takes 2 ms at most, and
-        rests in between, longer and longer.
+        in. Only a caller that sleeps does. A disk that hangs makes the writer late as well, so this takes 2 ms at
+        most, and rests in between, longer and longer.
         """
         late = self._overdue
         for _ in range(_NAPS):
