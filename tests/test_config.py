@@ -60,9 +60,11 @@ def test_an_argument_overrules_the_file_and_the_file_overrules_the_environment(w
     assert (settings.history_limit, settings.grace_period, settings.custom_series_limit) == (10, 20, 30)
 
 
-def test_an_argument_left_at_its_default_does_not_overrule_the_file(write: Write) -> None:
-    settings = load_settings({"metrics_port": 9888, "storage_path": None}, config=write("metrics_port: 0"), environ={})
-    assert settings.metrics_port == 0
+def test_an_argument_that_was_given_overrules_the_file_even_with_the_default(write: Write) -> None:
+    file = write("metrics_port: 0\nstorage_path: elsewhere")
+    settings = load_settings({"metrics_port": 9888, "storage_path": None}, config=file, environ={})
+    assert settings.metrics_port == 9888
+    assert settings.storage_path == Path("elsewhere")
 
 
 def test_a_port_of_none_means_no_endpoint_wherever_it_is_given(write: Write) -> None:

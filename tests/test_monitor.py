@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
+import time
 import urllib.request
 from typing import Any
 
@@ -155,6 +158,71 @@ def test_a_run_knows_the_framework_that_was_loaded_at_its_start(new_monitor: Any
         "framework": "pennylane",
         "version": pennylane.__version__,
     }
+
+
+def test_of_nested_blocks_the_outer_one_ends_the_run(new_monitor: Any) -> None:
+    monitor = new_monitor()
+    with monitor.start_run("a"):
+        with monitor:
+            monitor.log_metrics({"x": 1})
+        assert monitor_quantum_training(monitor, lambda: monitor.is_running)
+        assert monitor.is_running
+    assert not monitor.is_running
+    assert len(find_runs(monitor.storage_path)) == 1
+
+
+def test_what_is_logged_after_the_end_of_a_monitor_is_refused_and_counted(new_monitor: Any) -> None:
+    monitor = new_monitor()
+    monitor.start_run("a")
+    monitor.close()
+    before = FAULTS.errors["log_training_step"], FAULTS.errors["log_metrics"]
+    monitor.log_training_step(1.0, None, None, 0)
+    monitor.log_metrics({"x": 1})
+    assert (FAULTS.errors["log_training_step"], FAULTS.errors["log_metrics"]) == (before[0] + 1, before[1] + 1)
+    assert len(find_runs(monitor.storage_path)) == 1
+    monitor.start_run("b")
+    assert current_monitor() is monitor
+
+
+def test_the_end_of_one_monitor_leaves_the_sampling_of_another(new_monitor: Any) -> None:
+    one, two = new_monitor(), new_monitor(registry=None)
+    three = new_monitor(registry=None)
+    with two.start_run("a"):
+        two.start_realtime_monitoring(0.05)
+        three.start_realtime_monitoring(0.05)
+        three.close()
+        one.close()
+        deadline = time.monotonic() + 20
+        while not two.get_metrics_summary().get("process_memory_bytes") and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert two.get_metrics_summary()["process_memory_bytes"]["count"] >= 1
+
+
+WORKER = """
+import multiprocessing, sys
+from quantum_monitor import QuantumMonitor
+
+def work(storage, discovery):
+    monitor = QuantumMonitor("h2", metrics_port=0, storage_path=storage, discovery_dir=discovery)
+    monitor.start_run("a")
+    monitor.log_training_step(1.0, None, None, 0)
+
+if __name__ == "__main__":
+    process = multiprocessing.get_context(sys.argv[1]).Process(target=work, args=sys.argv[2:])
+    process.start()
+    process.join(60)
+    sys.exit(process.exitcode)
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_monitor_of_a_worker_process_ends_with_it(tmp_path: Any, method: str) -> None:
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER)
+    storage, discovery = tmp_path / "runs", tmp_path / "targets"
+    subprocess.run([sys.executable, script, method, storage, discovery], check=True, timeout=90)
+    assert [StoredRun(path).status for path in find_runs(storage)] == ["completed"]
+    assert not list(discovery.glob("*.json"))
 
 
 # Training
@@ -342,6 +410,45 @@ def test_a_state_metric_of_ones_own_sees_states_of_any_size(new_monitor: Any, st
         assert monitor.get_metrics_summary()["entries"]["latest"] == state.size
     finally:
         unregister("entries")
+
+
+def test_a_cost_of_nothing_adds_no_currency(new_monitor: Any) -> None:
+    monitor = new_monitor()
+    monitor.start_run("a")
+    monitor.log_circuit_execution(None, 1.0, cost=2.0, backend_info={"name": "q", "currency": "EUR"})
+    monitor.log_circuit_execution(None, 1.0, backend_info="q")
+    assert monitor.get_comprehensive_summary()["execution_summary"]["costs"] == {"EUR": 2.0}
+
+
+def test_a_custom_metric_called_cost_stays_apart_from_money(new_monitor: Any) -> None:
+    monitor = new_monitor()
+    monitor.start_run("a")
+    monitor.log_metrics({"cost": -1.1}, 0)
+    monitor.log_circuit_execution(None, 1.0, cost=5.0)
+    summary = monitor.get_metrics_summary()
+    assert (summary["cost"]["latest"], summary["circuit_cost"]["latest"]) == (-1.1, 5.0)
+
+
+def test_what_the_background_says_of_a_state_gives_way_to_a_later_one(new_monitor: Any) -> None:
+    monitor = new_monitor()
+    monitor.start_run("a")
+    product = np.zeros(2**12)
+    product[0] = 1.0
+    monitor.log_quantum_state(product, 0)
+    monitor.log_quantum_state(BELL, 1)
+    monitor.get_metrics_summary()  # waits for the background
+    assert shown(monitor, "quantum_state_entanglement_entropy", **RUN) == pytest.approx(1.0)
+    assert shown(monitor, "quantum_state_qubits", **RUN) == 2
+
+
+def test_a_large_density_matrix_has_its_fidelity_with_a_vector_at_once(new_monitor: Any) -> None:
+    monitor = new_monitor()
+    monitor.start_run("a")
+    reference = np.zeros(2**6)
+    reference[0] = 1.0
+    for step in range(20):
+        monitor.log_quantum_state(np.eye(2**6) / 2**6, step, reference_state=reference)
+    assert len(monitor.fidelity_history) == 20
 
 
 def test_a_circuit_execution_shows_its_facts_and_counts(new_monitor: Any) -> None:

@@ -121,7 +121,6 @@ class Settings:
 
 
 _OPTIONS: Mapping[str, _Option] = {f.name: f.metadata["option"] for f in fields(Settings) if f.metadata}
-_DEFAULTS: Mapping[str, Any] = {f.name: f.default for f in fields(Settings)}
 _VARIABLES: Mapping[str, str] = {option.variable or _PREFIX + name.upper(): name for name, option in _OPTIONS.items()}
 
 
@@ -130,12 +129,12 @@ def load_settings(
 ) -> Settings:
     """Put the settings of a monitor together.
 
-    Stronger before weaker: ``arguments``, the YAML file, the environment, the default. The public signature shows plain
-    defaults, so an argument that equals its default counts as not given: it cannot overrule a file. A wrong value is an
-    error even where a stronger one hides it. Paths in the file are taken from the working directory.
+    Stronger before weaker: ``arguments``, the YAML file, the environment, the default. None counts as not given, but
+    for the port, where it means no endpoint. A wrong value is an error even where a stronger one hides it. Paths in the
+    file are taken from the working directory.
 
     Args:
-        arguments: field to value, as handed to ``QuantumMonitor``.
+        arguments: field to value, those that were handed to ``QuantumMonitor``.
         config: a YAML file; else the one that QUANTUM_MONITOR_CONFIG names; else none.
         environ: the environment. ``QUANTUM_MONITOR_<FIELD>`` in capitals sets a field (``discovery_dir`` is
             QUANTUM_MONITOR_DISCOVERY); an empty variable counts as not given. Texts and paths are taken as they are,
@@ -177,8 +176,7 @@ def check(file: str | Path) -> list[str]:
 
 
 def _from_arguments(arguments: Mapping[str, object], problems: list[str]) -> dict[str, Any]:
-    given = {name: value for name, value in arguments.items() if not _is_default(name, value)}
-    chosen, wrong = _read_all(given)
+    chosen, wrong = _read_all(arguments)
     problems.extend(f"{'.'.join(place)}: {text}" for place, text in wrong)
     return chosen
 
@@ -228,11 +226,6 @@ def _read_all(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
             except ValueError as error:
                 wrong.append(((name,), str(error)))
     return chosen, wrong
-
-
-def _is_default(name: str, value: object) -> bool:
-    default = _DEFAULTS.get(name)
-    return type(value) is type(default) and value == default
 
 
 def _unknown(name: str) -> str:

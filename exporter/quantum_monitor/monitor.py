@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import inspect
 import os
 import secrets
 import sys
@@ -19,7 +20,7 @@ import numpy as np
 
 from quantum_monitor import observe, plugins, summary
 from quantum_monitor.alerts.system import QuantumAlertSystem
-from quantum_monitor.config import Settings, load_settings
+from quantum_monitor.config import ConfigurationError, Settings, load_settings
 from quantum_monitor.environment import quantum_framework
 from quantum_monitor.faults import FAULTS
 from quantum_monitor.log import LOG
@@ -64,6 +65,21 @@ def _never_raises(call: Callable[P, None]) -> Callable[P, None]:
     return guarded
 
 
+def _remembering_what_is_given(init: Callable[P, None]) -> Callable[P, None]:
+    """Keep the settings that a caller wrote down apart from those left at their default: they overrule a file."""
+    signature = inspect.signature(init)
+
+    @functools.wraps(init)
+    def remembering(*args: P.args, **kwargs: P.kwargs) -> None:
+        given = dict(signature.bind(*args, **kwargs).arguments)
+        given |= given.pop("options", {})
+        monitor = given.pop("self")
+        monitor._given = {name: value for name, value in given.items() if name not in {"registry", "config"}}
+        init(*args, **kwargs)
+
+    return remembering
+
+
 class QuantumMonitor:
     """Watches the training of a quantum circuit and shows it to Prometheus, to a store on disk and to you.
 
@@ -72,7 +88,7 @@ class QuantumMonitor:
 
     Every option can also stand in a YAML file (``config=`` or ``QUANTUM_MONITOR_CONFIG``) or in the environment
     (``QUANTUM_MONITOR_STORAGE_PATH`` and so on). Arguments are stronger than the file, the file is stronger than the
-    environment; an argument left at its default counts as not given.
+    environment; None counts as not given, except that ``metrics_port=None`` serves nothing.
 
     Args:
         experiment_name: groups runs; the label ``experiment``.
@@ -104,7 +120,9 @@ class QuantumMonitor:
     """
 
     metrics_calculator = QuantumMetricsCalculator
+    _given: Mapping[str, Any]
 
+    @_remembering_what_is_given
     def __init__(  # noqa: PLR0917 - existing code passes them by position
         self,
         experiment_name: str = "quantum_experiment",
@@ -125,38 +143,28 @@ class QuantumMonitor:
         config: str | Path | None = None,
         **options: Any,
     ) -> None:
-        given = {
-            "experiment_name": experiment_name,
-            "tracking_uri": tracking_uri,
-            "enable_mlflow": enable_mlflow,
-            "enable_wandb": enable_wandb,
-            "wandb_project": wandb_project,
-            "alert_config": alert_config,
-            "storage_path": storage_path,
-            "metrics_port": metrics_port,
-            "metrics_addr": metrics_addr,
-            "labels": labels,
-            "history_limit": history_limit,
-            "retention": retention,
-            "final_scrape_timeout": final_scrape_timeout,
-        }
-        self._settings: Settings = load_settings({**given, **options}, config=config)
+        self._settings: Settings = load_settings(self._given, config=config)
         self.storage_path = Path(self._settings.storage_path)
         self.alert_system = QuantumAlertSystem(self._settings.alert_config)
         self._exporter = exporter_of(registry)
-        self._endpoint: Endpoint | None = self._exporter.serve(self._settings)
+        try:
+            self._endpoint: Endpoint | None = self._exporter.serve(self._settings)
+        except ValueError as error:
+            raise ConfigurationError([str(error)]) from error
         self._states = StateObserver()
         self._lock = threading.RLock()
         self._run: Run | None = None
         self._last_run: Run | None = None
         self._last_end: float | None = None
         self._closed = False
+        self._blocks: list[Run | None] = []
         plugins.load_entry_points()
         if self._settings.retention is not None:
             summary.clean_up_in_background(self.storage_path, self._settings.retention)
         if self._settings.enable_wandb or self._settings.tracking_uri:
             LOG.warning("this version keeps runs in its store and delivers to no tracker: %s", self.storage_path)
         _OPEN.append(self)
+        _close_at_the_end_of_a_worker()
 
     # Runs
 
@@ -176,8 +184,11 @@ class QuantumMonitor:
 
     def _begin(self, name: str | None) -> Run:
         with self._lock:
+            if self._closed:  # started again, without an endpoint
+                self._closed = False
+                _OPEN.append(self)
             run_id = secrets.token_hex(16)
-            shown = run_id[:8] if name is None else text(name)
+            shown = text(name if name is not None else "") or run_id[:8]
             settings = self._settings
             facts = quantum_framework()
             store = RunStore(
@@ -243,15 +254,18 @@ class QuantumMonitor:
             run.store.close(_FLUSH_TIMEOUT)
 
     def __enter__(self) -> QuantumMonitor:
-        """Begin a run unless one is active."""
+        """Begin a run unless one is active. Of nested blocks, the one that has the run first ends it."""
         if self._run is None:
             self.start_run()
+        self._blocks.append(self._run if self._run not in self._blocks else None)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """End the run as the block ended; an exception goes through."""
+        if self._blocks.pop() is None:
+            return
         if error is None or (isinstance(error, SystemExit) and not error.code):
             self.end_run("completed")
         else:
@@ -499,11 +513,11 @@ class QuantumMonitor:
         seconds = to_float(update_interval, "update_interval")
         if not seconds > 0:
             raise ValueError(f"update_interval is {seconds}: hand over seconds, such as 1.0")
-        self._exporter.machine.start(max(0.05, seconds), on_sample=self._sampled)
+        self._exporter.start_sampling(self, max(0.05, seconds), self._sampled)
 
     def stop_realtime_monitoring(self) -> None:
-        """Stop sampling; a scrape still gets fresh values."""
-        self._exporter.machine.stop()
+        """Stop sampling for this monitor; a scrape still gets fresh values."""
+        self._exporter.stop_sampling(self)
 
     def _sampled(self, sample: Mapping[str, float]) -> None:
         run = self._run
@@ -640,6 +654,16 @@ def _close_all() -> None:
         if error is not None:
             monitor.end_run("stopped" if isinstance(error, KeyboardInterrupt) else "failed")
         monitor.close()
+
+
+def _close_at_the_end_of_a_worker() -> None:
+    """Have monitors closed in a worker of multiprocessing, too, which leaves without running ``atexit``."""
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    if multiprocessing is None or multiprocessing.parent_process() is None:
+        return
+    from multiprocessing.util import Finalize
+
+    Finalize(None, _close_all, exitpriority=0)
 
 
 def _after_fork() -> None:

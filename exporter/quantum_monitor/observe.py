@@ -136,7 +136,8 @@ def execution(run: Run, circuit: Any, amounts: Mapping[str, Any], backend_info: 
             fields[name] = number
     if not fields.get("queue_time") and not run.queues_known(backend):
         fields.pop("queue_time", None)
-    if not fields.get("cost") and not run.costs_known(backend):
+    currency = "USD" if type(backend_info) is str else usable(_currency, backend_info, "backend_info") or "USD"
+    if not fields.get("cost") and not run.costs_known(backend, currency):
         fields.pop("cost", None)
     if circuit is not None:
         fields.update(_facts(circuit))
@@ -149,7 +150,6 @@ def execution(run: Run, circuit: Any, amounts: Mapping[str, Any], backend_info: 
         word = label_value(status)
         FAULTS.rejected("status", f"status is {word!r}: say success, failed or cancelled; counted as failed")
         outcome = "failed"
-    currency = "USD" if type(backend_info) is str else usable(_currency, backend_info, "backend_info") or "USD"
     run.execution(fields, backend=backend, status=outcome, currency=currency, cost_kind="reported")
 
 

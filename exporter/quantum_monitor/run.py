@@ -128,6 +128,8 @@ class Run:
         self.calls: dict[str, list[float]] = {call: [0.0, 0.0] for call in LOG_CALLS}
         self.series_rejected = 0
         self.states_logged = 0
+        self._states = 0
+        self._state_numbers: dict[str, int] = {}
 
         self.steps = 0
         self.last_step: Record | None = None
@@ -155,7 +157,7 @@ class Run:
         with self.lock:
             fields = self._statistics.measure(loss, gradient, parameters)
             if gradient is not None and not fields["gradient_norm"] <= self._explosion_limit:
-                self.explosions += 1
+                self._note_explosion(fields["gradient_norm"])
             now = time.perf_counter()
             self._count_step(_new_record(Record, ("training", time.time(), step, fields, NO_LABELS)), loss, now)
             spent = self._step_calls
@@ -185,25 +187,47 @@ class Run:
             spent[0] += 1
             spent[1] += time.perf_counter() - called_at
 
-    def values(self, kind: str, step: int | None, fields: dict[str, float], *, is_step: bool = False) -> None:
-        """Take in values that were measured elsewhere, of kind ``training`` or ``state``."""
+    def values(
+        self,
+        kind: str,
+        step: int | None,
+        fields: dict[str, float],
+        *,
+        is_step: bool = False,
+        state_number: int | None = None,
+    ) -> None:
+        """Take in values that were measured elsewhere, of kind ``training`` or ``state``.
+
+        What the background measured of a state does not take the place of a later state's values: ``state_number``
+        counts the states of the run.
+        """
         with self.lock:
             if "gradient_norm" in fields:
-                if not fields["gradient_norm"] <= self._explosion_limit:
-                    self.explosions += 1
+                self._note_explosion(fields["gradient_norm"])
                 if "gradient_variance" not in fields:
                     fields["gradient_variance"] = self._statistics.norm(fields["gradient_norm"])
             record = Record(kind, time.time(), step, fields)
             if is_step:
                 self._count_step(record, fields.get("loss"), time.perf_counter())
                 return
-            self.latest.update(fields)
+            self.latest.update(fields if state_number is None else self._still_latest(fields, state_number))
             if kind == "training":
                 self._note_loss(fields.get("loss"))
             elif kind == "state":
                 fidelity = fields.get("fidelity", -math.inf)
                 self.best_fidelity = max(self.best_fidelity, fidelity)
             self._publish(record)
+
+    def next_state(self) -> int:
+        """The number of a state that is about to be measured."""
+        with self.lock:
+            self._states += 1
+            return self._states
+
+    def _still_latest(self, fields: dict[str, float], number: int) -> dict[str, float]:
+        latest = {name: value for name, value in fields.items() if self._state_numbers.get(name, 0) <= number}
+        self._state_numbers.update(dict.fromkeys(latest, number))
+        return latest
 
     def _count_step(self, record: Record, loss: float | None, clock: float) -> None:
         last = self._last_step_clock
@@ -219,6 +243,10 @@ class Run:
             self.best_loss = loss
         self._remember_step(record)
         self._put(record)
+
+    def _note_explosion(self, norm: float) -> None:
+        if not norm <= self._explosion_limit < math.inf:
+            self.explosions += 1
 
     def _note_loss(self, loss: float | None) -> None:
         if loss is not None and -math.inf < loss < self.best_loss:
@@ -303,15 +331,15 @@ class Run:
         activity = self.circuits.get(backend)
         return activity is not None and activity.queue_time.count > 0
 
-    def costs_known(self, backend: str) -> bool:
-        """Whether an execution on this backend has ever cost something."""
+    def costs_known(self, backend: str, currency: str) -> bool:
+        """Whether an execution on this backend has ever cost something in this currency."""
         activity = self.circuits.get(backend)
-        return activity is not None and bool(activity.costs)
+        return activity is not None and any(known == currency for known, _ in activity.costs)
 
     def records_by_kind(self) -> Counter[str]:
         """Number of records accepted, by kind."""
-        with self.lock:
-            return self.records + Counter(training=self.steps)
+        # Without the lock, which a log call may hold while a signal handler in it waits for whoever calls this.
+        return Counter(self.records.copy()) + Counter(training=self.steps)
 
     def reject_series(self, metric: str, limit: int) -> None:
         """Count a series that a full label set refuses."""

@@ -38,6 +38,7 @@ _IMPORT_SECONDS = 10.0
 class _Work:
     run: Run
     step: int | None
+    number: int
     state: Callable[[], State]
     measure: Callable[[State], dict[str, float]]
 
@@ -61,9 +62,10 @@ class StateObserver:
         array, little_endian = _read(state)
         qubits = count_qubits(array.shape, "state")
         other = usable(lambda value, name: as_array(value, name)[0], reference, "reference_state")
+        number = run.next_state()
         if qubits <= (_VECTOR_QUBITS_AT_ONCE if array.ndim == 1 else _MATRIX_QUBITS_AT_ONCE):
             known = _state(array, little_endian)
-            _record(run, step, {**entropies(known), **_quick(known, other)})
+            _record(run, step, {**entropies(known), **_quick(known, other)}, number)
             if plugins.STATE:
                 observe.custom(run, step, plugins.evaluate("state", known.data))
         elif array.ndim == 1 and (other is None or other.ndim == 1):
@@ -71,12 +73,15 @@ class StateObserver:
             fields = {"norm": copy.norm, "qubits": float(qubits)}
             if copy.fidelity is not None:
                 fields["fidelity"] = copy.fidelity
-            _record(run, step, fields)
-            self._later(_Work(run, step, copy.state, entropies))
+            _record(run, step, fields, number)
+            self._later(_Work(run, step, number, copy.state, entropies))
         else:
             known = _state(array, little_endian, copy=True)
             kept = usable(lambda value, name: as_state(value, name=name, copy=True), other, "reference_state")
-            self._later(_Work(run, step, lambda: known, lambda it: {**entropies(it), **_quick(it, kept)}))
+            pure = kept is None or kept.is_vector
+            _record(run, step, _quick(known, kept if pure else None), number)
+            matrix = None if pure else kept  # the fidelity of two matrices takes decompositions of both
+            self._later(_Work(run, step, number, lambda: known, lambda it: {**entropies(it), **_fidelity(it, matrix)}))
         with run.lock:
             run.states_logged += 1
 
@@ -119,10 +124,11 @@ class StateObserver:
                 work = self._waiting.pop(run)
                 self._busy = run
             started = time.perf_counter()
+            known: State | None
             try:
                 with one_thread(), np.errstate(all="ignore"):  # a process may have turned NumPy's warnings into errors
                     known = work.state()
-                    _record(work.run, work.step, work.measure(known))
+                    _record(work.run, work.step, work.measure(known), work.number)
                     if plugins.STATE:
                         observe.custom(work.run, work.step, plugins.evaluate("state", known.data))
             except ValueError as error:
@@ -130,6 +136,8 @@ class StateObserver:
             except Exception as error:  # noqa: BLE001 - counted; the next state gets its chance
                 FAULTS.internal("entropies", error)
             spent = time.perf_counter() - started
+            del run, work  # a state may be large, and a run forgotten, while this thread waits for the next
+            known = None
             with self._changed:
                 self._busy = None
                 self._changed.notify_all()
@@ -203,7 +211,11 @@ def _quick(known: State, reference: Any) -> dict[str, float]:
         return quick_measures(known)
 
 
-def _record(run: Run, step: int | None, fields: dict[str, float]) -> None:
+def _fidelity(known: State, reference: State | None) -> dict[str, float]:
+    return {name: value for name, value in _quick(known, reference).items() if name == "fidelity"}
+
+
+def _record(run: Run, step: int | None, fields: dict[str, float], number: int) -> None:
     if abs(fields.get("norm", 1.0) - 1.0) > _NORM_TOLERANCE:
         FAULTS.rejected("state_norm", "a state's norm was not 1; it was normalised, see quantum_state_norm")
-    run.values("state", step, fields)
+    run.values("state", step, fields, state_number=number)

@@ -83,15 +83,15 @@ class StepStatistics:
         self, loss: float | None, gradient: Vector | None, parameters: Vector | None
     ) -> dict[str, float]:
         fields = {} if loss is None else {"loss": loss}
-        if gradient is not None:
-            fields["gradient_norm"], fields["gradient_variance"], variance = self.gradient(gradient)
-            if len(gradient) >= COMPONENTS_AT_LEAST:
-                fields["gradient_component_variance"] = variance
         if parameters is not None:
             fields["parameter_norm"], change = self.parameters(parameters)
             if change is not None:
                 fields["parameter_change"] = change
             fields["parameters"] = len(parameters)
+        if gradient is not None:  # last: where NumPy's warnings are errors, a step is measured again
+            fields["gradient_norm"], fields["gradient_variance"], variance = self.gradient(gradient)
+            if len(gradient) >= COMPONENTS_AT_LEAST:
+                fields["gradient_component_variance"] = variance
         return fields
 
     def gradient(self, vector: Vector) -> tuple[float, float, float]:

@@ -57,7 +57,7 @@ class QuantumAlertSystem:
         self._looks = Looks()
         self._cooldown = cooldown
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler in the middle of a check may ask for the summary
         _LIVE.add(self)
         self._callbacks: list[Callback] = []
         self._history: deque[Alert] = deque(maxlen=_HISTORY_LENGTH)
@@ -255,7 +255,7 @@ _LIVE: weakref.WeakSet[QuantumAlertSystem] = weakref.WeakSet()
 def _renew_locks() -> None:
     """In a forked child: another thread of the parent may have held them."""
     for system in list(_LIVE):
-        system._lock = threading.Lock()
+        system._lock = threading.RLock()
 
 
 os.register_at_fork(after_in_child=_renew_locks)

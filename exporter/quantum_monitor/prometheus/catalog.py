@@ -206,7 +206,7 @@ def settable() -> dict[str, Metric]:
 
 
 SUMMARY_NAMES: dict[tuple[str, str], str] = {
-    **{("circuit", m.field): m.aliases[0] for m in CIRCUIT if m.aliases and m.field},
+    **{("circuit", m.field): f"circuit_{m.field}" for m in CIRCUIT if m.field},
     **{("backend", m.field): f"backend_{m.field}" for m in BACKEND if m.field},
 }
 """What summaries call a field of a record kind, where its bare name could be a state's or the user's own."""

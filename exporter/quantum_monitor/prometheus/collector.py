@@ -19,12 +19,21 @@ from quantum_monitor.prometheus.buckets import Buckets
 from quantum_monitor.prometheus.catalog import Metric
 from quantum_monitor.run import LOG_CALLS, Activity, Run
 
+SCRAPE_THREAD = "quantum-monitor-scrape"
+"""Name of the threads in which our own server answers; any other thread that collects belongs to somebody else."""
+
 Labels = dict[str, str]
 
 _RUN_GAUGES = tuple((m.name, m.field) for m in catalog.TRAINING + catalog.STATE if m.field)
 _CIRCUIT_GAUGES = tuple((m.name, m.field) for m in catalog.CIRCUIT if m.field and m.type == "gauge")
 _BACKEND_GAUGES = tuple((m.name, m.field) for m in catalog.BACKEND if m.field and not m.labels)
 _MACHINE_GAUGES = tuple((m.name, m.field) for m in catalog.PROCESS if m.field)
+
+
+# Shown at 0 from the start: a counter that appears at 1 has no increase.
+_KNOWN_DROPS = dict.fromkeys([("store", "queue_full"), ("store", "forked"), ("entropies", "budget")], 0)
+_KNOWN_KINDS = dict.fromkeys(["training", "state", "circuit", "backend", "system", "custom"], 0)
+_KNOWN_PLACES = dict.fromkeys(["store", *LOG_CALLS], 0)
 
 
 class Tally:
@@ -207,11 +216,11 @@ def _show_machine(machine: Mapping[str, float], page: _Page) -> None:
 
 def _show_self(tally: Tally, runs: Sequence[Run], page: _Page) -> None:
     page.show("quantum_monitor_build_info", 1, {"version": __version__, "python": platform.python_version()})
-    for kind, count in sorted(tally.records.items()):
+    for kind, count in sorted({**_KNOWN_KINDS, **tally.records}.items()):
         page.show("quantum_monitor_records_total", count, {"kind": kind})
-    for (sink, reason), count in sorted(FAULTS.drops.copy().items()):
+    for (sink, reason), count in sorted({**_KNOWN_DROPS, **FAULTS.drops.copy()}.items()):
         page.show("quantum_monitor_records_dropped_total", count, {"sink": sink, "reason": reason})
-    for where, count in sorted(FAULTS.errors.copy().items()):
+    for where, count in sorted({**_KNOWN_PLACES, **FAULTS.errors.copy()}.items()):
         page.show("quantum_monitor_errors_total", count, {"where": where})
     page.show("quantum_monitor_sink_backlog", sum(run.store.backlog for run in runs), {"sink": "store"})
     for call, (times, seconds) in tally.calls.items():

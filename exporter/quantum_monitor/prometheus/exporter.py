@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from quantum_monitor.faults import FAULTS
 from quantum_monitor.names import LABEL_LENGTH, label_value
-from quantum_monitor.prometheus.collector import BackendStatus, MonitorCollector, Tally
+from quantum_monitor.prometheus.collector import SCRAPE_THREAD, BackendStatus, MonitorCollector, Tally
 from quantum_monitor.prometheus.discovery import Announcement, announce
 from quantum_monitor.prometheus.system import SystemSampler
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from quantum_monitor.config import Settings
     from quantum_monitor.prometheus.server import MetricsServer
     from quantum_monitor.run import Run
+
+OnSample = Callable[[Mapping[str, float]], None]
 
 _ENDED_AT_MOST = 20
 _UNSEEN_SECONDS_AT_MOST = 600.0
@@ -58,6 +60,7 @@ class Exporter:
         self.registry = registry
         self._clock = time.monotonic
         self.machine = SystemSampler()
+        self._samplings: dict[object, tuple[float, OnSample]] = {}
         self._lock = threading.RLock()
         self._live: list[Run] = []
         self._ended: list[_Ended] = []
@@ -78,6 +81,30 @@ class Exporter:
         with contextlib.suppress(ValueError):  # a registry of the user's, which has the process_* metrics already
             ProcessCollector(registry=registry)
 
+    # The machine
+
+    def start_sampling(self, owner: object, seconds: float, on_sample: OnSample) -> None:
+        """Sample the machine for an owner; of several, at the shortest interval that one of them wants."""
+        with self._lock:
+            self._samplings[owner] = (seconds, on_sample)
+            self._restart_sampling()
+
+    def stop_sampling(self, owner: object) -> None:
+        """Sample no more for this owner; the last one ends the thread."""
+        with self._lock:
+            if self._samplings.pop(owner, None) is not None:
+                self._restart_sampling()
+
+    def _restart_sampling(self) -> None:
+        if self._samplings:
+            self.machine.start(min(seconds for seconds, _ in self._samplings.values()), on_sample=self._sampled)
+        else:
+            self.machine.stop()
+
+    def _sampled(self, sample: Mapping[str, float]) -> None:
+        for _, on_sample in list(self._samplings.values()):
+            on_sample(sample)
+
     # What is shown
 
     def runs(self) -> list[Run]:
@@ -97,9 +124,9 @@ class Exporter:
     def tally(self) -> Tally:
         """Counts of all runs this process has had."""
         with self._lock:
-            tally = self._tally.copy()
-            for run in self._shown():
-                tally.add(run)
+            tally, runs = self._tally.copy(), self._shown()
+        for run in runs:
+            tally.add(run)
         return tally
 
     def label(self, experiment: str, name: str) -> str:
@@ -173,7 +200,7 @@ class Exporter:
     def _collected(self, started: float) -> None:
         # A registry that is served elsewhere tells only that it was collected; our own server knows when the
         # answer has left.
-        if not self._endpoints:
+        if threading.current_thread().name != SCRAPE_THREAD:
             self.scraped(started)
 
     def scraped(self, started: float) -> None:

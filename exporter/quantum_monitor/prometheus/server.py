@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 from quantum_monitor.faults import FAULTS
 from quantum_monitor.log import LOG
 from quantum_monitor.prometheus.access import BasicAuth, Tls
+from quantum_monitor.prometheus.collector import SCRAPE_THREAD
 from quantum_monitor.prometheus.connections import ConnectionTable
 from quantum_monitor.prometheus.discovery import target_address
 from quantum_monitor.prometheus.exposition import expose, names_in
@@ -177,7 +178,7 @@ class MetricsServer:
             FAULTS.rejected("server", f"a client was turned away: {self._limits.connections} are being answered")
             sock.close()
             return
-        worker = threading.Thread(target=self._serve, args=(connection,), name="quantum-monitor-scrape", daemon=True)
+        worker = threading.Thread(target=self._serve, args=(connection,), name=SCRAPE_THREAD, daemon=True)
         try:
             worker.start()
         except RuntimeError as error:  # no more threads
