@@ -640,6 +640,16 @@ def test_parameters_and_tags_stand_in_the_runs_description(new_monitor: Any) -> 
     assert info["experiment"] == "h2"
 
 
+def test_a_parameter_that_is_an_array_of_millions_is_kept_as_a_short_text(new_monitor: Any) -> None:
+    monitor = new_monitor()
+    with monitor.start_run("a"):
+        monitor.log_params({"big": np.zeros(3_000_000), "long": "x" * 1_000_000, "small": [1, 2]})
+    params = StoredRun(monitor.run_path).info["params"]
+    assert len(params["big"]) <= 10_000
+    assert len(params["long"]) == 10_000
+    assert params["small"] == [1, 2]
+
+
 @pytest.mark.parametrize("format_", ["json", "comprehensive"])
 def test_nan_becomes_null_in_exported_json(new_monitor: Any, tmp_path: Any, format_: Any) -> None:
     monitor = new_monitor()

@@ -48,6 +48,19 @@ _FLOAT64 = np.dtype(np.float64)
 _FLUSH_TIMEOUT = 5.0
 _FACTS_AT_MOST = 1_000
 _FACT_NAME_LENGTH = 256
+_FACT_LENGTH = 10_000
+
+
+def _moderate(value: Any) -> Any:
+    """A value as JSON can say it, or the beginning of its text where that would be long."""
+    if type(value) in {bool, int, float}:
+        return plain(value)
+    # The text of a large array is short and quick, unlike its conversion to a list.
+    told = text(value)
+    large = getattr(value, "size", 0)
+    if len(told) > _FACT_LENGTH or (isinstance(large, int) and large > _FACT_LENGTH // 10):
+        return told[:_FACT_LENGTH]
+    return plain(value)
 
 
 def _never_raises(call: Callable[P, None]) -> Callable[P, None]:
@@ -468,13 +481,17 @@ class QuantumMonitor:
 
     @_never_raises
     def log_params(self, params: Mapping[str, Any]) -> None:
-        """Log what the run was started with: learning rate, ansatz, molecule, seed."""
-        self._describe("params", params, plain)
+        """Log what the run was started with: learning rate, ansatz, molecule, seed.
+
+        A value that takes more than 10,000 characters is kept as the beginning of its text; arrays of parameters are
+        no parameters of a run.
+        """
+        self._describe("params", params, _moderate)
 
     @_never_raises
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Tag the run; values are kept as text."""
-        self._describe("tags", tags, text)
+        self._describe("tags", tags, lambda value: text(value)[:_FACT_LENGTH])
 
     def _describe(self, what: str, given: Mapping[str, Any], convert: Callable[[Any], Any]) -> None:
         entries = observe.usable(observe.entries, given, what) or ()

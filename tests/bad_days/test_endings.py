@@ -99,6 +99,18 @@ def test_a_run_killed_while_logging_has_all_but_the_last_moment(
 # end_run at odd moments
 
 
+def test_a_scrape_waits_for_no_run_whose_thread_is_in_a_log_call(new_monitor: NewMonitor) -> None:
+    # A signal handler in that log call may end the run, and wants what the scrape holds.
+    monitor = new_monitor().start_run("a")
+    run = monitor._run
+    assert run is not None
+    with run.lock:
+        counting = threading.Thread(target=monitor._exporter.tally, daemon=True)
+        counting.start()
+        counting.join(20)
+        assert not counting.is_alive()
+
+
 def test_a_run_ended_by_two_threads_at_once_ends_once(
     new_monitor: NewMonitor, scrape: Callable[[QuantumMonitor], Page]
 ) -> None:
