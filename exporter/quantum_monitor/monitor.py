@@ -57,10 +57,17 @@ def _moderate(value: Any) -> Any:
         return plain(value)
     # The text of a large array is short and quick, unlike its conversion to a list.
     told = text(value)
-    large = getattr(value, "size", 0)
-    if len(told) > _FACT_LENGTH or (isinstance(large, int) and large > _FACT_LENGTH // 10):
+    if len(told) > _FACT_LENGTH or _entries(value) > _FACT_LENGTH // 10:
         return told[:_FACT_LENGTH]
     return plain(value)
+
+
+def _entries(value: Any) -> int:
+    """Number of entries of an array or tensor; 0 for anything else."""
+    try:
+        return int(value.numel() if hasattr(value, "numel") else getattr(value, "size", 0))
+    except Exception:  # noqa: BLE001 - a foreign object may raise anything when it is looked at
+        return 0
 
 
 def _never_raises(call: Callable[P, None]) -> Callable[P, None]:
