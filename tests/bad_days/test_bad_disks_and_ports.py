@@ -99,10 +99,15 @@ def test_a_disk_that_stays_full_does_not_hold_up_the_end_for_ever(
     monitor.end_run()
     assert time.monotonic() - began < 20
     assert FAULTS.errors["store"] > errors
+    ended = monitor._last_run
+    assert ended is not None
     with monitor.start_run("b"):  # the next one does with memory, or waits for space
         train(monitor, 10)
         assert monitor.get_metrics_summary()["loss"]["count"] == 10
     subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+    ended.store._thread.join(30)  # the writer goes on until all is on disk
+    assert not ended.store._thread.is_alive()
+    assert len(StoredRun(ended.store.directory).series("loss").value) == 20_000
 
 
 def test_a_discovery_folder_that_cannot_be_made_costs_the_announcement_only(
