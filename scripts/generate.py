@@ -8,11 +8,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from quantum_monitor.alerts import documentation
 from quantum_monitor.prometheus import catalog
 
 ROOT = Path(__file__).resolve().parent.parent
 
-GENERATED: dict[str, Callable[[], str]] = {"docs/metrics.md": catalog.markdown}
+GENERATED: dict[str, Callable[[], str]] = {
+    "docs/metrics.md": catalog.markdown,
+    "docs/alerts.md": documentation.markdown,
+}
 """File to the function that returns its text."""
 
 

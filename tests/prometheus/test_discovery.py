@@ -153,11 +153,18 @@ def test_a_process_takes_its_file_back_when_it_exits(folder: Path) -> None:
     assert not path.exists()
 
 
-def test_the_file_of_a_killed_process_is_removed_by_the_next(folder: Path) -> None:
+def age(path: Path, seconds: float = 301.0) -> None:
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+def test_the_file_of_a_killed_process_is_removed_by_the_next_after_five_minutes(folder: Path) -> None:
     process, path = announcer(folder)
     process.kill()
     finish(process)
+    announce(folder, host="127.0.0.1", port=1, refresh_every=None).withdraw()
     assert path.exists()
+    age(path)
     announcement = announce(folder, host="127.0.0.1", port=1, refresh_every=None)
     assert list(folder.iterdir()) == [announcement.path]
     announcement.withdraw()
@@ -165,6 +172,7 @@ def test_the_file_of_a_killed_process_is_removed_by_the_next(folder: Path) -> No
 
 def test_the_file_of_a_living_process_is_left_alone(folder: Path) -> None:
     process, path = announcer(folder)
+    age(path)
     announce(folder, host="127.0.0.1", port=1, refresh_every=None).withdraw()
     assert path.exists()
     finish(process)
@@ -183,6 +191,8 @@ def foreign(announced: Announcement, **labels: str | None) -> Path:
 def test_a_reused_process_id_is_told_from_the_one_that_wrote_the_file(announced: Announcement, folder: Path) -> None:
     start = psutil.Process().create_time()
     path = foreign(announced, process_start=repr(start - 3600))
+    age(path)
+    age(announced.path)
     announce(folder, host="127.0.0.1", port=1, refresh_every=None).withdraw()
     assert not path.exists()
     assert announced.path.exists()
@@ -196,6 +206,7 @@ def test_files_that_cannot_be_judged_are_left_alone(
     announced: Announcement, folder: Path, labels: dict[str, str | None]
 ) -> None:
     path = foreign(announced, **{"process_start": "0", **labels})
+    age(path, 86_400.0)
     announce(folder, host="127.0.0.1", port=1, refresh_every=None).withdraw()
     assert path.exists()
 

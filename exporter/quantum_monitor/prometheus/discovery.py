@@ -31,6 +31,7 @@ _FILE_BYTES_AT_MOST = 65_536
 _SAME_START_SECONDS = 5.0
 # A file nobody refreshed for so long is stale even if its process cannot be looked up from here.
 _STALE_SECONDS = 600.0
+_MISSED_SECONDS = 300.0
 
 
 def target_address(host: str, port: int) -> str:
@@ -105,6 +106,8 @@ def announce(
 ) -> Announcement:
     """Write the target file of an endpoint, and remove those that dead processes of this machine left behind.
 
+    What they left stays for five minutes, in which Prometheus finds that they do not answer.
+
     Args:
         directory: the folder that Prometheus watches (``files: [DIRECTORY/*.json]``); made if it does not exist. One
             that cannot be written is counted and tried again at every refresh.
@@ -178,13 +181,17 @@ def _remove_stale(folder: Path) -> None:
 
 
 def _is_stale(path: Path) -> bool:
-    """Tell whether a file is one of ours, from this machine, of a process that is gone."""
+    """Tell whether a file is one of ours, from this machine, of a process that has been gone for a while.
+
+    Until then its target fails in Prometheus, which is how a killed process is told from one that ended in order.
+    """
     labels = _labels_of(path)
-    if labels.get(_META + "host") != socket.gethostname():
+    age = time.time() - path.stat().st_mtime
+    if labels.get(_META + "host") != socket.gethostname() or age < _MISSED_SECONDS:
         return False
     if labels.get(_META + "pid_namespace") != _pid_namespace():
         # Another container: its process ids mean nothing here.
-        return time.time() - path.stat().st_mtime > _STALE_SECONDS
+        return age > _STALE_SECONDS
     try:
         pid, start = int(labels[_META + "pid"]), float(labels[_META + "process_start"])
         return abs(psutil.Process(pid).create_time() - start) > _SAME_START_SECONDS
