@@ -221,4 +221,4 @@ def test_entry_points_are_loaded_once_and_a_broken_one_stops_nothing(tmp_path: P
     assert told["before"] == {}
     assert told["after"] == {"from_entry_point": 7.0}
     assert told["errors"] == {f"plugin:{name}": 1 for name in ("broken", "exits", "missing", "plain")}
-    assert "put @state_metric() there" in process.stderr
+    assert "put @state_metric() or @alert_rule() there" in process.stderr

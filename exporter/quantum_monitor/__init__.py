@@ -6,11 +6,11 @@ from quantum_monitor.config import ConfigurationError
 from quantum_monitor.monitor import (
     QuantumMonitor,
     create_quantum_monitor,
-    current_monitor,
     monitor_quantum_training,
 )
 from quantum_monitor.physics.calculator import QuantumMetricsCalculator
-from quantum_monitor.plugins import circuit_metric, gradient_metric, state_metric
+from quantum_monitor.plugins import alert_rule, circuit_metric, gradient_metric, state_metric
+from quantum_monitor.process import current_monitor
 
 __all__ = [
     "ConfigurationError",
@@ -18,6 +18,7 @@ __all__ = [
     "QuantumMetricsCalculator",
     "QuantumMonitor",
     "__version__",
+    "alert_rule",
     "circuit_metric",
     "create_quantum_monitor",
     "current_monitor",

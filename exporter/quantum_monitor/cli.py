@@ -1,4 +1,4 @@
-"""The command line: ``quantum-monitor demo | export | clean | check``."""
+"""The command line: ``quantum-monitor demo | export | clean | check | stack | assets``."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from quantum_monitor import cli_assets, cli_stack
 from quantum_monitor._version import __version__
+from quantum_monitor.cli_common import FAILED, INTERRUPTED, MISUSED, PROGRAM, FailureError, complain, shown, whole
 from quantum_monitor.config import ConfigurationError, check
 from quantum_monitor.store.export import export_run
 from quantum_monitor.store.layout import find_runs
@@ -21,22 +23,16 @@ from quantum_monitor.store.retention import delete, parse_retention, plan
 if TYPE_CHECKING:
     from quantum_monitor.store.retention import RunToDelete
 
-_PROGRAM = "quantum-monitor"
 _FORMATS = {"json": "json", "csv": "csv", "comprehensive": "json"}
 _RUNS_NAMED_AT_MOST = 10
 _DAY = 86_400.0
-_FAILED, _MISUSED, _INTERRUPTED = 1, 2, 130
-
-
-class _FailureError(Exception):
-    """Expected trouble: the sentence is all that the person needs."""
 
 
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(_MISUSED, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(MISUSED, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,29 +51,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever read the output has had enough. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _FAILED
+        return FAILED
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return INTERRUPTED
     except ConfigurationError as error:
         for problem in error.problems:
-            _complain(problem)
-        return _FAILED
-    except (_FailureError, OSError) as error:
-        _complain(error)
-        return _FAILED
+            complain(problem)
+        return FAILED
+    except FailureError as error:
+        for sentence in str(error).splitlines():
+            complain(sentence)
+        return FAILED
+    except OSError as error:
+        complain(error)
+        return FAILED
     return status
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(_PROGRAM, description="Prometheus metrics from inside the training of a quantum circuit.")
-    parser.add_argument("--version", action="version", version=f"{_PROGRAM} {__version__}")
+    parser = _Parser(PROGRAM, description="Prometheus metrics from inside the training of a quantum circuit.")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     demo = commands.add_parser("demo", help="trace the energy of H2 from bond to bond, with metrics to scrape")
     demo.add_argument("--serve", action="store_true", help="keep serving the metrics until interrupted")
-    demo.add_argument("--steps", type=_whole(1), default=100, metavar="N",
+    demo.add_argument("--steps", type=whole(1), default=100, metavar="N",
                       help="training steps for each bond length; 100 unless given")  # fmt: skip
-    demo.add_argument("--port", type=_whole(0, 65_535), default=9888, metavar="N",
+    demo.add_argument("--port", type=whole(0, 65_535), default=9888, metavar="N",
                       help="port of the metrics; 9888 unless given, 0 for any free one")  # fmt: skip
     demo.add_argument("--storage", type=Path, metavar="DIR", help="folder that the runs are kept in")
     demo.set_defaults(run_command=_demo)
@@ -98,13 +98,16 @@ def _parser() -> argparse.ArgumentParser:
     clean.add_argument("dir", type=Path, metavar="DIR", help="a storage folder, or an experiment's")
     rule = clean.add_mutually_exclusive_group(required=True)
     rule.add_argument("--older-than", type=_age, metavar="AGE", help="runs that ended longer ago: 12h, 30d, 2w")
-    rule.add_argument("--keep-last", type=_whole(1), metavar="N", help="all but the last N of each experiment")
+    rule.add_argument("--keep-last", type=whole(1), metavar="N", help="all but the last N of each experiment")
     clean.add_argument("--yes", action="store_true", help="do not ask")
     clean.set_defaults(run_command=_clean)
 
     check_config = commands.add_parser("check", help="say what is wrong in a configuration file, all at once")
     check_config.add_argument("config", type=Path, metavar="CONFIG", help="the YAML file")
     check_config.set_defaults(run_command=_check)
+
+    cli_stack.add_command(commands)
+    cli_assets.add_command(commands)
     return parser
 
 
@@ -122,19 +125,19 @@ def _export(arguments: argparse.Namespace) -> int:
         try:
             written = export_run(StoredRun(run), target, arguments.format)
         except (OSError, ValueError, sqlite3.Error) as error:
-            _complain(f"{run} was not exported: {error}")
+            complain(f"{run} was not exported: {error}")
             failed = True
         else:
-            print(_shown(written))
-    return _FAILED if failed else 0
+            print(shown(written))
+    return FAILED if failed else 0
 
 
 def _runs_in(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise _FailureError(f"{folder} is not a folder; give a storage folder, such as ./quantum_monitoring")
+        raise FailureError(f"{folder} is not a folder; give a storage folder, such as ./quantum_monitoring")
     runs = find_runs(folder)
     if not runs:
-        raise _FailureError(f"{folder} holds no runs; give a storage folder, such as ./quantum_monitoring")
+        raise FailureError(f"{folder} holds no runs; give a storage folder, such as ./quantum_monitoring")
     return runs
 
 
@@ -146,7 +149,7 @@ def _chosen(runs: list[Path], wanted: str | None, folder: Path) -> list[Path]:
     if not chosen:
         known = sorted(set(names.values()))
         some = ", ".join(known[:_RUNS_NAMED_AT_MOST]) + (", ..." if len(known) > _RUNS_NAMED_AT_MOST else "")
-        raise _FailureError(f"{folder} holds no run {wanted!r}; it holds {some}")
+        raise FailureError(f"{folder} holds no run {wanted!r}; it holds {some}")
     return chosen
 
 
@@ -167,7 +170,7 @@ def _target(run: Path, output: Path | None, suffix: str, *, single: bool) -> Pat
 
 def _clean(arguments: argparse.Namespace) -> int:
     if not arguments.dir.is_dir():
-        raise _FailureError(f"{arguments.dir} is not a folder; give a storage folder, such as ./quantum_monitoring")
+        raise FailureError(f"{arguments.dir} is not a folder; give a storage folder, such as ./quantum_monitoring")
     going = plan(arguments.dir, older_than=arguments.older_than, keep_last=arguments.keep_last)
     if not going:
         print("Nothing to delete.")
@@ -175,23 +178,23 @@ def _clean(arguments: argparse.Namespace) -> int:
     _show(going)
     if not arguments.yes:
         if not sys.stdin.isatty():
-            _complain("nothing was deleted, for there is no terminal to ask on; give --yes")
-            return _MISUSED
+            complain("nothing was deleted, for there is no terminal to ask on; give --yes")
+            return MISUSED
         if not _agrees(f"Delete {_counted(len(going))}? [y/N] "):
             print("Nothing was deleted.")
             return 0
     outcome = delete(going)
     for path, reason in outcome.failed:
-        _complain(f"{path} stays: {reason}")
+        complain(f"{path} stays: {reason}")
     print(f"Deleted {_counted(len(outcome.deleted))}, {_size(outcome.freed_bytes)}.")
-    return _FAILED if outcome.failed else 0
+    return FAILED if outcome.failed else 0
 
 
 def _show(going: list[RunToDelete]) -> None:
     now = time.time()
     for run in going:
         age = (now - run.started) / _DAY
-        print(f"{age:8.1f} days  {_size(run.size_bytes):>10}  {_shown(run.path)}  ({_shown(run.name)}: {run.reason})")
+        print(f"{age:8.1f} days  {_size(run.size_bytes):>10}  {shown(run.path)}  ({shown(run.name)}: {run.reason})")
     print(f"{_counted(len(going))}, {_size(sum(run.size_bytes for run in going))}")
 
 
@@ -205,19 +208,10 @@ def _agrees(question: str) -> bool:
 def _check(arguments: argparse.Namespace) -> int:
     problems = check(arguments.config)
     for problem in problems:
-        print(_shown(f"{arguments.config}: {problem}"))
+        print(shown(f"{arguments.config}: {problem}"))
     if not problems:
-        print(_shown(f"{arguments.config}: OK"))
-    return _FAILED if problems else 0
-
-
-def _whole(low: int, high: int = 1_000_000_000) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not text.isdecimal() or len(text) > len(str(high)) or not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high}")
-        return int(text)
-
-    return read
+        print(shown(f"{arguments.config}: OK"))
+    return FAILED if problems else 0
 
 
 def _age(text: str) -> float:
@@ -228,15 +222,6 @@ def _age(text: str) -> float:
     if age is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no age; give one such as 12h, 30d or 2w")
     return age
-
-
-def _complain(reason: object) -> None:
-    print(f"{_PROGRAM}: {_shown(reason)}", file=sys.stderr)
-
-
-def _shown(text: object) -> str:
-    """The text in one line and without what a terminal would obey: names of runs come from anywhere."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
 
 
 def _counted(runs: int) -> str:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from quantum_monitor import config_values as values
+from quantum_monitor.alerts.links import GRAFANA_URL, RUNBOOK_URL
+from quantum_monitor.alerts.notifiers import options as notifier_options
 from quantum_monitor.alerts.rules import AlertConfig, nearest, short
 from quantum_monitor.config_file import Document, Place, read_file, read_value
 from quantum_monitor.faults import FAULTS
@@ -19,7 +21,6 @@ Problem = tuple[Place, str]
 _PREFIX = "QUANTUM_MONITOR_"
 _FILE_VARIABLE = "QUANTUM_MONITOR_CONFIG"
 _PASSWORD_VARIABLE = "QUANTUM_MONITOR_BASIC_AUTH_PASSWORD"  # noqa: S105 - the name of a variable, not a password
-_PASSWORD_BYTES_AT_MOST = 4_096
 
 
 class ConfigurationError(ValueError):
@@ -64,6 +65,9 @@ class Settings:
         enable_wandb: hand runs over to Weights & Biases.
         wandb_project: the project there; None for the experiment's name.
         alert_config: thresholds by alert key (None switches an alert off), and rules of their own by metric name.
+        notifiers: options by kind of notifier, with its secrets: not in the repr.
+        grafana_url: the base of the dashboard links in messages.
+        runbook_url: the base of the runbook links in messages.
         storage_path: the folder that runs are kept in.
         metrics_port: of the ``/metrics`` endpoint; 0 for any free one, None for no endpoint.
         metrics_addr: the address that the endpoint listens on.
@@ -91,6 +95,11 @@ class Settings:
     enable_wandb: bool = field(default=False, metadata=_by(values.flag, from_text=values.flag_word))
     wandb_project: str | None = field(default=None, metadata=_text_by(values.text))
     alert_config: AlertConfig | None = field(default=None, metadata=_by(values.alerts))
+    notifiers: Mapping[str, Mapping[str, Any]] | None = field(
+        default=None, repr=False, metadata=_by(notifier_options.read_notifiers)
+    )
+    grafana_url: str = field(default=GRAFANA_URL, metadata=_text_by(values.web_address))
+    runbook_url: str = field(default=RUNBOOK_URL, metadata=_text_by(values.web_address))
     storage_path: Path = field(default=Path("quantum_monitoring"), metadata=_text_by(values.path))
     metrics_port: int | None = field(default=9888, metadata=_by(values.optional(values.whole(0, 65_535))))
     metrics_addr: str = field(default="127.0.0.1", metadata=_text_by(values.address))
@@ -150,7 +159,7 @@ def load_settings(
         chosen |= _from_file(file, str(file), problems)
     chosen |= _from_arguments(arguments, problems)
     if not problems:  # a half-read configuration would be reported for what it does not lack
-        chosen |= _password(chosen, environ, problems)
+        chosen |= _password(chosen, environ, problems) | _notifiers(chosen, environ, problems)
         problems.extend(_contradictions(chosen))
     if problems:
         raise ConfigurationError(problems)
@@ -170,7 +179,8 @@ def check(file: str | Path) -> list[str]:
     problems: list[str] = []
     chosen = _from_file(file, "", problems)
     if not problems:
-        chosen |= _password(chosen, {_PASSWORD_VARIABLE: "in the environment"}, problems)
+        environ = {_PASSWORD_VARIABLE: "in the environment", **notifier_options.VARIABLES}
+        chosen |= _password(chosen, environ, problems) | _notifiers(chosen, environ, problems)
         problems.extend(_contradictions(chosen))
     return problems
 
@@ -222,7 +232,7 @@ def _read_all(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
             try:
                 chosen[name] = _OPTIONS[name].read(value)
             except values.WrongEntriesError as error:
-                wrong.extend(((name, key) if key else (name,), text) for key, text in error.entries)
+                wrong.extend(((name, *place), text) for place, text in error.entries)
             except ValueError as error:
                 wrong.append(((name,), str(error)))
     return chosen, wrong
@@ -243,11 +253,12 @@ def _variable(name: str) -> str:
 
 def _line(document: Document, place: Place) -> int:
     """The line of a key, or of the nearest key around it that the document knows."""
-    return document.lines.get(place) or document.lines[place[:1]]
+    return next(document.lines[place[:depth]] for depth in range(len(place), 0, -1) if place[:depth] in document.lines)
 
 
 def _warn_of_misspelt(environ: Mapping[str, str]) -> None:
-    known = [variable.removeprefix(_PREFIX) for variable in (*_VARIABLES, _FILE_VARIABLE, _PASSWORD_VARIABLE)]
+    ours = (*_VARIABLES, _FILE_VARIABLE, _PASSWORD_VARIABLE, *notifier_options.VARIABLES)
+    known = [variable.removeprefix(_PREFIX) for variable in ours]
     for variable in environ:
         if variable.startswith(_PREFIX) and (suffix := variable.removeprefix(_PREFIX)) not in known:
             # Others may have variables with this prefix too, so only what looks like one of ours is worth a word.
@@ -272,14 +283,17 @@ def _password(chosen: Mapping[str, Any], environ: Mapping[str, str], problems: l
             )
         return {"basic_auth_password": password}
     try:
-        with file.open("rb") as stream:
-            password = stream.readline(_PASSWORD_BYTES_AT_MOST).decode().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        problems.append(f"basic_auth_password_file: {str(file)!r} cannot be read as text ({type(error).__name__})")
+        return {"basic_auth_password": values.first_line(file)}
+    except ValueError as error:
+        problems.append(f"basic_auth_password_file: {error}")
         return {}
-    if not password:
-        problems.append(f"basic_auth_password_file: {str(file)!r} has an empty first line; write the password there")
-    return {"basic_auth_password": password}
+
+
+def _notifiers(chosen: Mapping[str, Any], environ: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
+    """The notifiers with their secrets, from files, else from the environment."""
+    complete, wrong = notifier_options.with_secrets(chosen.get("notifiers") or {}, environ)
+    problems.extend(f"{'.'.join(('notifiers', *place))}: {text}" for place, text in wrong)
+    return {"notifiers": complete} if complete else {}
 
 
 def _contradictions(chosen: Mapping[str, Any]) -> list[str]:

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from quantum_monitor.alerts.rules import WrongValueError, finite, read_alert_config, short
+from quantum_monitor.config_file import Place
 from quantum_monitor.names import label_value
 
 Reader = Callable[[Any], Any]
@@ -22,15 +24,16 @@ RESERVED_LABELS = frozenset({
 _LABELS_AT_MOST = 10
 _LABEL_VALUE_LENGTH = 128
 _BUCKETS_AT_MOST = 20
+_SECRET_BYTES_AT_MOST = 4_096
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", re.ASCII)
 _LABEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 class WrongEntriesError(WrongValueError):
-    """Several entries of a mapping are wrong: pairs of key ("" for the whole) and sentence."""
+    """Several entries of a mapping are wrong: pairs of their place in it (empty for the whole) and a sentence."""
 
-    def __init__(self, entries: list[tuple[str, str]]) -> None:
-        super().__init__("; ".join(f"{key}: {text}" if key else text for key, text in entries))
+    def __init__(self, entries: list[tuple[Place, str]]) -> None:
+        super().__init__("; ".join(": ".join(filter(None, (".".join(place), text))) for place, text in entries))
         self.entries = entries
 
 
@@ -119,16 +122,79 @@ def existing_file(value: Any) -> Path:
         raise WrongValueError(f"{short(str(file))} cannot be read: {error.strerror}; give the path of a file") from None
 
 
+def first_line(file: Path) -> str:
+    """The secret that a file holds in its first line."""
+    try:
+        with file.open("rb") as stream:
+            line = stream.readline(_SECRET_BYTES_AT_MOST).decode().rstrip("\r\n")
+    except OSError as error:
+        raise WrongValueError(f"{short(str(file))} cannot be read: {error.strerror}; give a readable file") from None
+    except UnicodeDecodeError:
+        raise WrongValueError(f"{short(str(file))} is not UTF-8 text; write the secret there as text") from None
+    if not line.strip():
+        raise WrongValueError(f"{short(str(file))} has an empty first line; write the secret there")
+    return line
+
+
 def address(value: Any) -> str:
     """An IP address or host name to listen on."""
-    host = text(value)
+    name = text(value)
+    if not _is_host(name):
+        mend = "such as '127.0.0.1', or '0.0.0.0' to let other machines in; the port is metrics_port"
+        raise WrongValueError(f"{short(name)} is no address; give one {mend}")
+    return name
+
+
+def host(value: Any) -> str:
+    """An IP address or host name to connect to."""
+    name = text(value)
+    if not _is_host(name):
+        raise WrongValueError(f"{short(name)} is no host; give one such as 'mail.example.org', without a port")
+    return name
+
+
+def _is_host(name: str) -> bool:
     try:
-        ipaddress.ip_address(host)
+        ipaddress.ip_address(name)
     except ValueError:
-        if _HOST_NAME.fullmatch(host) is None or re.fullmatch(r"[0-9.]+", host):
-            mend = "such as '127.0.0.1', or '0.0.0.0' to let other machines in; the port is metrics_port"
-            raise WrongValueError(f"{short(host)} is no address; give one {mend}") from None
-    return host
+        return _HOST_NAME.fullmatch(name) is not None and re.fullmatch(r"[0-9.]+", name) is None
+    return True
+
+
+def web_address(value: Any) -> str:
+    """The http or https address of a server, which paths are appended to: without a slash at its end."""
+    url = text(value)
+    wrong = _wrong_web_address(url) or ("has a query or fragment; leave it out" if re.search(r"[?#]", url) else None)
+    if wrong:
+        raise WrongValueError(wrong if "@" in url else f"{short(url)} {wrong}")
+    return url.rstrip("/")
+
+
+def secret_web_address(value: Any) -> str:
+    """An http or https address whose path or query is a secret: never shown."""
+    url = secret_text(value).strip()
+    if wrong := _wrong_web_address(url):
+        raise WrongValueError(wrong)
+    return url
+
+
+def _wrong_web_address(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in {"http", "https"} and _is_host(parts.hostname or "") and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or not url.isascii() or not url.isprintable() or " " in url:
+        return "is no web address; give one such as 'https://host.example/path'"
+    return "has a user or password in it; leave them out" if "@" in parts.netloc else None
+
+
+def header(value: Any) -> str:
+    """The secret value of an HTTP header: never shown."""
+    line = secret_text(value).strip()
+    if not line.isascii() or not line.isprintable():
+        raise WrongValueError("has characters that a header cannot carry; give one line of ASCII text")
+    return line
 
 
 def user_name(value: Any) -> str:
@@ -171,9 +237,9 @@ def labels(value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise WrongValueError(f'{short(value)} is not a mapping; give one such as {{"team": "x"}}')
     checked = ((str(name)[:_LABEL_VALUE_LENGTH], _wrong_label(name, content)) for name, content in value.items())
-    problems = [(name, wrong) for name, wrong in checked if wrong]
+    problems: list[tuple[Place, str]] = [((name,), wrong) for name, wrong in checked if wrong]
     if len(value) > _LABELS_AT_MOST:
-        problems.append(("", f"has {len(value)} labels; give at most {_LABELS_AT_MOST}"))
+        problems.append(((), f"has {len(value)} labels; give at most {_LABELS_AT_MOST}"))
     if problems:
         raise WrongEntriesError(problems)
     return {name: label_value(content) for name, content in value.items()}
@@ -195,5 +261,5 @@ def alerts(value: Any) -> dict[str, Any]:
     """An ``alert_config``."""
     entries, problems = read_alert_config(value)
     if problems:
-        raise WrongEntriesError(problems)
+        raise WrongEntriesError([((key,) if key else (), text) for key, text in problems])
     return dict(entries)

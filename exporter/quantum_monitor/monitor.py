@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import functools
-import inspect
 import os
 import secrets
-import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -19,21 +15,25 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import numpy as np
 
 from quantum_monitor import observe, plugins, summary
+from quantum_monitor.alerts.delivery import Retry, Subscriber
 from quantum_monitor.alerts.system import QuantumAlertSystem
 from quantum_monitor.config import ConfigurationError, Settings, load_settings
+from quantum_monitor.described import describe, parameter, tag
 from quantum_monitor.environment import quantum_framework
 from quantum_monitor.faults import FAULTS
+from quantum_monitor.guards import never_raises, remembering_what_is_given
 from quantum_monitor.log import LOG
 from quantum_monitor.names import label_value, text
 from quantum_monitor.physics.calculator import QuantumMetricsCalculator
+from quantum_monitor.process import OPEN, close_at_the_end_of_a_worker
 from quantum_monitor.prometheus import catalog
-from quantum_monitor.prometheus.exporter import Endpoint, exporter_of
+from quantum_monitor.prometheus.endpoints import Endpoint
+from quantum_monitor.prometheus.exporter import exporter_of
 from quantum_monitor.record import NO_LABELS
 from quantum_monitor.run import Run
 from quantum_monitor.state_observer import StateObserver
 from quantum_monitor.store.history import History, Summary
 from quantum_monitor.store.layout import run_directory
-from quantum_monitor.store.runfile import plain
 from quantum_monitor.store.writer import RunStore
 from quantum_monitor.tensors import STEP_LIMIT, to_float, to_step, to_vector
 from quantum_monitor.training import Vector
@@ -41,63 +41,13 @@ from quantum_monitor.training import Vector
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from quantum_monitor.alerts.message import Alert
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _FLOAT64 = np.dtype(np.float64)
 _FLUSH_TIMEOUT = 5.0
-_FACTS_AT_MOST = 1_000
-_FACT_NAME_LENGTH = 256
-_FACT_LENGTH = 10_000
-
-
-def _moderate(value: Any) -> Any:
-    """A value as JSON can say it, or the beginning of its text where that would be long."""
-    if type(value) in {bool, int, float}:
-        return plain(value)
-    # The text of a large array is short and quick, unlike its conversion to a list.
-    told = text(value)
-    if len(told) > _FACT_LENGTH or _entries(value) > _FACT_LENGTH // 10:
-        return told[:_FACT_LENGTH]
-    return plain(value)
-
-
-def _entries(value: Any) -> int:
-    """Number of entries of an array or tensor; 0 for anything else."""
-    try:
-        return int(value.numel() if hasattr(value, "numel") else getattr(value, "size", 0))
-    except Exception:  # noqa: BLE001 - a foreign object may raise anything when it is looked at
-        return 0
-
-
-def _never_raises(call: Callable[P, None]) -> Callable[P, None]:
-    """Keep whatever goes wrong inside a log call from the training loop: count it, log it once."""
-
-    @functools.wraps(call)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            call(*args, **kwargs)
-        except ValueError as error:
-            FAULTS.rejected(call.__name__, error)
-        except Exception as error:  # noqa: BLE001 - the promise: no log call raises into training
-            FAULTS.internal(call.__name__, error)
-
-    return guarded
-
-
-def _remembering_what_is_given(init: Callable[P, None]) -> Callable[P, None]:
-    """Keep the settings that a caller wrote down apart from those left at their default: they overrule a file."""
-    signature = inspect.signature(init)
-
-    @functools.wraps(init)
-    def remembering(*args: P.args, **kwargs: P.kwargs) -> None:
-        given = dict(signature.bind(*args, **kwargs).arguments)
-        given |= given.pop("options", {})
-        monitor = given.pop("self")
-        monitor._given = {name: value for name, value in given.items() if name not in {"registry", "config"}}
-        init(*args, **kwargs)
-
-    return remembering
 
 
 class QuantumMonitor:
@@ -117,6 +67,8 @@ class QuantumMonitor:
         enable_wandb: deliver runs to Weights & Biases.
         wandb_project: the W&B project; the experiment's name unless given.
         alert_config: thresholds by alert, or rules by metric: ``{"hardware_temp": {"above": 0.02}}``.
+        notifiers: whom the process itself tells of alerts: ``{"slack": {"webhook_url_file": "..."}}``; nobody unless
+            given, since Prometheus rules and Alertmanager do it better.
         storage_path: folder of the runs' directories; ``./quantum_monitoring`` unless given.
         metrics_port: port of the endpoint; the next free one when it is taken, 0 for any, None for no endpoint.
         metrics_addr: address of the endpoint; nobody but this machine can reach the default.
@@ -142,7 +94,7 @@ class QuantumMonitor:
     metrics_calculator = QuantumMetricsCalculator
     _given: Mapping[str, Any]
 
-    @_remembering_what_is_given
+    @remembering_what_is_given
     def __init__(  # noqa: PLR0917 - existing code passes them by position
         self,
         experiment_name: str = "quantum_experiment",
@@ -163,12 +115,15 @@ class QuantumMonitor:
         config: str | Path | None = None,
         **options: Any,
     ) -> None:
+        plugins.load_entry_points()  # first: alert_config may name an alert of theirs
         self._settings: Settings = load_settings(self._given, config=config)
         self.storage_path = Path(self._settings.storage_path)
         self.alert_system = QuantumAlertSystem(self._settings.alert_config)
+        if self._settings.notifiers:
+            self._start_notifiers()
         self._exporter = exporter_of(registry)
         try:
-            self._endpoint: Endpoint | None = self._exporter.serve(self._settings)
+            self._endpoint: Endpoint | None = self._exporter.endpoints.serve(self._settings)
         except ValueError as error:
             raise ConfigurationError([str(error)]) from error
         self._states = StateObserver()
@@ -178,13 +133,21 @@ class QuantumMonitor:
         self._last_end: float | None = None
         self._closed = False
         self._blocks: list[Run | None] = []
-        plugins.load_entry_points()
+        self._exporter.judge_by(self.alert_system, self._keep_alert)
         if self._settings.retention is not None:
             summary.clean_up_in_background(self.storage_path, self._settings.retention)
         if self._settings.enable_wandb or self._settings.tracking_uri:
             LOG.warning("this version keeps runs in its store and delivers to no tracker: %s", self.storage_path)
-        _OPEN.append(self)
-        _close_at_the_end_of_a_worker()
+        OPEN.append(self)
+        close_at_the_end_of_a_worker()
+
+    def _start_notifiers(self) -> None:
+        # Not at the top: few processes tell people themselves, and a mail package comes with it.
+        from quantum_monitor.alerts.notifiers.building import build
+
+        for notifier in build(self._settings):
+            where = f"notifier_{notifier.name}"
+            self.alert_system.notify(Subscriber(notifier.name, notifier.send, retry=Retry(), where=where))
 
     # Runs
 
@@ -206,7 +169,7 @@ class QuantumMonitor:
         with self._lock:
             if self._closed:  # started again, without an endpoint
                 self._closed = False
-                _OPEN.append(self)
+                OPEN.append(self)
             run_id = secrets.token_hex(16)
             shown = text(name if name is not None else "") or run_id[:8]
             settings = self._settings
@@ -232,7 +195,7 @@ class QuantumMonitor:
                 settings=settings,
                 history=History(settings.history_limit, rename=catalog.SUMMARY_NAMES),
                 store=store,
-                explosion_limit=self.alert_system.thresholds.get("gradient_explosion"),
+                alert_system=self.alert_system,
             )
             self._exporter.begin(run)
             # Not necessarily the run that was active at first: a signal handler may have begun one meanwhile.
@@ -261,6 +224,7 @@ class QuantumMonitor:
             word = "stopped"
         self._states.flush(run, _FLUSH_TIMEOUT)
         with run.lock:
+            run.alerts.close()
             run.ended, run.status = time.time(), word
         self._exporter.retire(run)
         self._last_end = time.monotonic()
@@ -302,15 +266,17 @@ class QuantumMonitor:
         if last is not None and not last.finished:  # an interrupt came in the middle of its end
             self._finish(last, "stopped")
         self.stop_realtime_monitoring()
+        self._exporter.judge_no_more(self.alert_system)
+        self.alert_system.close()
         with contextlib.suppress(ValueError):  # closed before
-            _OPEN.remove(self)
+            OPEN.remove(self)
         with self._lock:
             endpoint, self._endpoint = self._endpoint, None
         if endpoint is None:
             return
         if self._last_end is not None and self._settings.final_scrape_timeout:
             self._exporter.wait_for_scrape(self._last_end, self._settings.final_scrape_timeout)
-        self._exporter.release(endpoint)
+        self._exporter.endpoints.release(endpoint)
 
     # What the training loop says
 
@@ -367,7 +333,7 @@ class QuantumMonitor:
         except Exception as error:  # noqa: BLE001 - the promise: no log call raises into training
             FAULTS.internal("log_training_step", error)
 
-    @_never_raises
+    @never_raises
     def log_metrics(self, metrics: Mapping[str, Any], step: Any = None) -> None:
         """Log values by name.
 
@@ -384,7 +350,7 @@ class QuantumMonitor:
             observe.metrics(run, metrics, observe.usable(to_step, step, "step"), is_step=True)
         run.spent("log_metrics", called_at)
 
-    @_never_raises
+    @never_raises
     def log_quantum_state(self, state_vector: Any, step: Any, reference_state: Any = None) -> None:
         """Log a quantum state: purity, entanglement, participation ratio, and fidelity where a reference is given.
 
@@ -405,7 +371,7 @@ class QuantumMonitor:
             self._states.observe(run, state_vector, step, reference_state)
         run.spent("log_quantum_state", called_at)
 
-    @_never_raises
+    @never_raises
     def log_circuit_execution(
         self,
         circuit_description: Any,
@@ -436,7 +402,7 @@ class QuantumMonitor:
         observe.execution(run, circuit_description, amounts, backend_info, status)
         run.spent("log_circuit_execution", called_at)
 
-    @_never_raises
+    @never_raises
     def log_backend_status(
         self,
         name: str,
@@ -479,40 +445,44 @@ class QuantumMonitor:
         with np.errstate(all="ignore"):
             fields, ratios = observe.backend_fields(values, error_rates)
         label = label_value(name)
-        self._exporter.report_backend(label, self._settings.labels or {}, fields, ratios)
+        constant = self._settings.labels or {}
+        self._exporter.report_backend(
+            label, constant, fields=fields, error_ratios=ratios, system=self.alert_system, keep=self._keep_alert
+        )
         run = self._run
         if run is not None:
             ratio_fields = {f"error_ratio_{operation}": ratio for operation, ratio in ratios.items()}
             run.observed("backend", None, {**fields, **ratio_fields}, {"backend": label})
             run.spent("log_backend_status", called_at)
 
-    @_never_raises
+    @contextlib.contextmanager
+    def waiting_for_backend(self, name: str) -> Iterator[None]:
+        """Say that a job waits or runs on a backend while the block lasts: training that makes no step is not stalled.
+
+        Args:
+            name: the backend's name.
+
+        Example:
+            >>> with monitor.waiting_for_backend("ibm_fez"):
+            ...     result = job.result()
+        """
+        run = self._run
+        with contextlib.nullcontext() if run is None else run.waiting(label_value(name)):
+            yield
+
+    @never_raises
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log what the run was started with: learning rate, ansatz, molecule, seed.
 
         A value that takes more than 10,000 characters is kept as the beginning of its text; arrays of parameters are
         no parameters of a run.
         """
-        self._describe("params", params, _moderate)
+        describe(self._run or self._implicit_run(), "params", params, parameter)
 
-    @_never_raises
+    @never_raises
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Tag the run; values are kept as text."""
-        self._describe("tags", tags, lambda value: text(value)[:_FACT_LENGTH])
-
-    def _describe(self, what: str, given: Mapping[str, Any], convert: Callable[[Any], Any]) -> None:
-        entries = observe.usable(observe.entries, given, what) or ()
-        values = {key[:_FACT_NAME_LENGTH]: convert(value) for key, value in entries}
-        run = self._run or self._implicit_run()
-        with run.lock:
-            known: dict[str, Any] = getattr(run, what)
-            room = _FACTS_AT_MOST - len(known)
-            new = [key for key in values if key not in known]
-            if len(new) > room:
-                FAULTS.dropped(what, "limit", len(new) - room)
-            kept = {key: value for key, value in values.items() if key in known or key in new[:room]}
-            known.update(kept)
-            run.store.describe(**{what: kept})
+        describe(self._run or self._implicit_run(), "tags", tags, tag)
 
     def _implicit_run(self) -> Run:
         with self._lock:
@@ -542,6 +512,12 @@ class QuantumMonitor:
     def stop_realtime_monitoring(self) -> None:
         """Stop sampling for this monitor; a scrape still gets fresh values."""
         self._exporter.stop_sampling(self)
+
+    def _keep_alert(self, alert: Alert) -> None:
+        """Keep what was reported of a backend or of the machine in the store of the active run."""
+        run = self._run
+        if run is not None:
+            run.note_alert(alert)
 
     def _sampled(self, sample: Mapping[str, float]) -> None:
         run = self._run
@@ -639,14 +615,7 @@ class QuantumMonitor:
         for run in (self._run, self._last_run):
             if run is not None:
                 run.lock = threading.RLock()
-
-
-_OPEN: list[QuantumMonitor] = []
-
-
-def current_monitor() -> QuantumMonitor | None:
-    """The monitor whose run is active; of several the one constructed last; None without one."""
-    return next((monitor for monitor in reversed(_OPEN) if monitor.is_running), None)
+                run.alerts.end()  # the run is the parent's to judge
 
 
 def create_quantum_monitor(
@@ -668,32 +637,3 @@ def monitor_quantum_training(monitor: QuantumMonitor, func: Callable[..., R], *a
             return func(*args, **kwargs)
     finally:
         monitor.stop_realtime_monitoring()
-
-
-def _close_all() -> None:
-    """End what is still open when the interpreter exits: as failed if an exception is what ends it."""
-    # In an interactive session the last error may be hours old, and never what ends it.
-    error = None if hasattr(sys, "ps1") else getattr(sys, "last_value", None)
-    for monitor in _OPEN.copy():
-        if error is not None:
-            monitor.end_run("stopped" if isinstance(error, KeyboardInterrupt) else "failed")
-        monitor.close()
-
-
-def _close_at_the_end_of_a_worker() -> None:
-    """Have monitors closed in a worker of multiprocessing, too, which leaves without running ``atexit``."""
-    multiprocessing = sys.modules.get("multiprocessing.process")
-    if multiprocessing is None or multiprocessing.parent_process() is None:
-        return
-    from multiprocessing.util import Finalize
-
-    Finalize(None, _close_all, exitpriority=0)
-
-
-def _after_fork() -> None:
-    for monitor in _OPEN:
-        monitor._after_fork()
-
-
-atexit.register(_close_all)
-os.register_at_fork(after_in_child=_after_fork)

@@ -11,12 +11,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from quantum_monitor import plugins
+from quantum_monitor.activity import CIRCUIT_FACTS
 from quantum_monitor.faults import FAULTS
 from quantum_monitor.names import LABEL_LENGTH, label_value, text
 from quantum_monitor.physics.circuits import circuit_facts
 from quantum_monitor.physics.gradients import component_statistics
 from quantum_monitor.prometheus import catalog
-from quantum_monitor.run import CIRCUIT_FACTS, Run
+from quantum_monitor.run import Run
 from quantum_monitor.tensors import STEP_LIMIT, to_float, to_reals
 from quantum_monitor.training import Vector
 

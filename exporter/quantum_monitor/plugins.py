@@ -1,15 +1,18 @@
-"""Plug-in metrics: a person's own functions of a state, a circuit or a gradient."""
+"""Plug-ins: a person's own metrics of a state, a circuit or a gradient, and alerts of their own."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from itertools import chain
+from types import MappingProxyType
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from quantum_monitor.alerts.rules import BY_KEY, MetricRule, nearest, read_alert_config
 from quantum_monitor.faults import FAULTS
 from quantum_monitor.log import LOG
 from quantum_monitor.names import label_value, text
@@ -17,7 +20,7 @@ from quantum_monitor.names import label_value, text
 Function = TypeVar("Function", bound=Callable[..., Any])
 OnError = Callable[[str, object], None]
 
-ENTRY_POINT_GROUP = "quantum_monitor.metrics"
+ENTRY_POINT_GROUPS = ("quantum_monitor.metrics", "quantum_monitor.alerts")
 FAILURES_IN_A_ROW = 10
 """After so many a plug-in is switched off."""
 _NAME_LENGTH = 128
@@ -25,13 +28,15 @@ _NAME_LENGTH = 128
 
 @dataclass(eq=False)
 class Plugin:
-    """A plug-in metric, and how often it failed in a row."""
+    """A plug-in, and how often it failed in a row; an alert has a rule, and the record kind that it is judged on."""
 
     name: str
     kind: str
     function: Callable[[Any], Any]
     failures: int = 0
     first_cause: str = ""
+    rule: MetricRule | None = None
+    on: str = ""
 
 
 STATE: list[Plugin] = []
@@ -40,7 +45,10 @@ CIRCUIT: list[Plugin] = []
 """Likewise of a circuit."""
 GRADIENT: list[Plugin] = []
 """Likewise of a gradient."""
-_BY_KIND = {"state": STATE, "circuit": CIRCUIT, "gradient": GRADIENT}
+ALERTS: list[Plugin] = []
+"""Likewise the alerts of the user's own; what they are called with is told by their rules."""
+_BY_KIND = {"state": STATE, "circuit": CIRCUIT, "gradient": GRADIENT, "alert": ALERTS}
+_ALERT_KINDS = ("training", "state", "circuit")
 
 
 def state_metric(name: str | None = None) -> Callable[[Function], Function]:
@@ -79,8 +87,70 @@ def gradient_metric(name: str | None = None) -> Callable[[Function], Function]:
     return _PLUGINS.registering("gradient", name)
 
 
+def alert_rule(
+    name: str,
+    *,
+    above: float | None = None,
+    below: float | None = None,
+    severity: str = "medium",
+    hold: float | str = 0,
+    on: str = "training",
+) -> Callable[[Function], Function]:
+    """Register a function as an alert of your own.
+
+    The function is called in the training thread with the fields of every record of a kind, as numbers by name
+    (``loss``, ``gradient_norm`` ... as ``docs/metrics.md`` has them without their prefix), and returns the value to
+    judge, or None where there is nothing to judge. Register it before the run begins. ``alert_config`` can change its
+    threshold, ``{name: 0.2}``, or switch it off, ``{name: None}``.
+
+    Args:
+        name: the alert's key: its type in reports and its label ``alert``; none of a built-in alert.
+        above: it fires above this ...
+        below: ... or below this; one of the two.
+        severity: ``high``, ``medium`` or ``low``.
+        hold: how long it must last before the alert fires: seconds, or a text such as ``"5m"``.
+        on: the record kind: ``training``, ``state`` or ``circuit``.
+
+    Raises:
+        ValueError: an argument that cannot be used; says which, and what to give instead.
+
+    Example:
+        >>> @alert_rule("overshoot", above=0.5)
+        ... def overshoot(fields):
+        ...     return fields.get("parameter_change")
+        >>> alerts()["overshoot"].threshold
+        0.5
+        >>> unregister("overshoot")
+    """
+    given = {"above": above, "below": below}
+    sides = {side: limit for side, limit in given.items() if limit is not None}
+    if name in BY_KEY:
+        raise ValueError(f"name: {name!r} is a built-in alert; give yours another name")
+    if on not in _ALERT_KINDS:
+        raise ValueError(f"on: {on!r} is no kind of record that alerts are judged on; {nearest(on, _ALERT_KINDS)}")
+    entries, problems = read_alert_config({name: {**sides, "severity": severity, "for": hold}})
+    if problems:
+        raise ValueError(problems[0][1])
+    rule = cast("MetricRule", entries[name])  # what a mapping is read as
+    return _PLUGINS.registering("alert", name, rule=rule, on=on)
+
+
+def alerts() -> dict[str, MetricRule]:
+    """The alerts of the user's own that are on, by name."""
+    return {plugin.name: plugin.rule for plugin in tuple(ALERTS) if plugin.rule is not None}
+
+
+def alert_values(kind: str, fields: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+    """What the user's own alerts on a record kind make of its fields: name and value; guarded as in `evaluate`."""
+    for plugin in tuple(ALERTS):
+        if plugin.on == kind:
+            value = _guarded(plugin, MappingProxyType(fields), FAULTS.rejected).get(plugin.name)
+            if value is not None:
+                yield plugin.name, value
+
+
 def unregister(name: str) -> None:
-    """Forget the plug-in metric of that name.
+    """Forget the plug-in metric or alert of that name.
 
     Raises:
         KeyError: there is none.
@@ -91,8 +161,9 @@ def unregister(name: str) -> None:
 def load_entry_points() -> None:
     """Load the plug-ins of installed packages, once a process.
 
-    An entry point of the group ``quantum_monitor.metrics`` names a decorated function, or a module that holds some. One
-    that fails to load is counted and logged, and stops neither the others nor the caller.
+    An entry point of the groups ``quantum_monitor.metrics`` and ``quantum_monitor.alerts`` names a decorated function,
+    or a module that holds some. One that fails to load is counted and logged, and stops neither the others nor the
+    caller.
     """
     _PLUGINS.load_entry_points()
 
@@ -134,7 +205,9 @@ class _Plugins:
         # Reentrant: importing an entry point's module registers what it decorates.
         self._lock = threading.RLock()
 
-    def registering(self, kind: str, name: str | None) -> Callable[[Function], Function]:
+    def registering(
+        self, kind: str, name: str | None, *, rule: MetricRule | None = None, on: str = ""
+    ) -> Callable[[Function], Function]:
         if name is not None and not isinstance(name, str):
             raise TypeError(f"name: {name!r} is not a text; write @{kind}_metric() with parentheses")
 
@@ -142,7 +215,7 @@ class _Plugins:
             own_name = getattr(function, "__name__", "") if name is None else name
             if not own_name.strip():
                 raise ValueError(f"name: {own_name!r} is empty; give the metric a name")
-            plugin = Plugin(label_value(own_name), kind, function)
+            plugin = Plugin(label_value(own_name), kind, function, rule=rule, on=on)
             with self._lock:
                 if plugin.name in self._by_name:
                     self.remove(plugin.name)
@@ -171,7 +244,7 @@ class _Plugins:
             self._loaded = True
             from importlib.metadata import entry_points
 
-            for entry_point in entry_points(group=ENTRY_POINT_GROUP):
+            for entry_point in chain(*(entry_points(group=group) for group in ENTRY_POINT_GROUPS)):
                 where = f"plugin:{entry_point.name[:_NAME_LENGTH]}"
                 try:
                     found = entry_point.load()
@@ -179,7 +252,9 @@ class _Plugins:
                     FAULTS.rejected(where, error)
                     continue
                 if callable(found) and not any(plugin.function is found for plugin in self._by_name.values()):
-                    FAULTS.rejected(where, f"{entry_point.value} is not decorated; put @state_metric() there")
+                    FAULTS.rejected(
+                        where, f"{entry_point.value} is not decorated; put @state_metric() or @alert_rule() there"
+                    )
 
 
 _PLUGINS = _Plugins()
@@ -188,14 +263,16 @@ os.register_at_fork(after_in_child=_PLUGINS.after_fork)
 
 def _guarded(plugin: Plugin, value: Any, on_error: OnError) -> dict[str, float]:
     try:
-        measured = _numbers(plugin.name, plugin.function(value))
+        result = plugin.function(value)
+        # None: an alert that has nothing to judge
+        measured = {} if result is None and plugin.rule is not None else _numbers(plugin.name, result)
     except Exception as error:  # noqa: BLE001 - the user's code must not stop the training
         plugin.failures += 1
         plugin.first_cause = plugin.first_cause or f"{type(error).__name__}: {text(error)}"
         on_error(f"plugin:{plugin.name}", plugin.first_cause)
         if plugin.failures >= FAILURES_IN_A_ROW and _PLUGINS.switch_off(plugin):
             mend = "is switched off; register it again to try again"
-            LOG.warning("plug-in metric %s failed %d times in a row and %s", plugin.name, plugin.failures, mend)
+            LOG.warning("plug-in %s failed %d times in a row and %s", plugin.name, plugin.failures, mend)
         return {}
     plugin.failures = 0
     return measured

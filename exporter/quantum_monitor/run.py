@@ -7,21 +7,25 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quantum_monitor.activity import Activity
+from quantum_monitor.alerts.run_alerts import RunAlerts
 from quantum_monitor.faults import FAULTS
 from quantum_monitor.names import label_value
 from quantum_monitor.prometheus.buckets import Buckets
-from quantum_monitor.prometheus.catalog import EXECUTION_STATUSES
 from quantum_monitor.record import NO_LABELS, Record
 from quantum_monitor.training import StepStatistics, Vector
 
 if TYPE_CHECKING:
+    from quantum_monitor.alerts.message import Alert
+    from quantum_monitor.alerts.system import QuantumAlertSystem
     from quantum_monitor.config import Settings
+    from quantum_monitor.physics.states import Array
     from quantum_monitor.store.history import History
     from quantum_monitor.store.writer import RunStore
 
@@ -33,43 +37,6 @@ _LABELS_REMEMBERED = 50
 _OTHER = "other"
 
 _new_record: Callable[[type[Record], Iterable[Any]], Record] = tuple.__new__  # half the cost of calling Record
-
-
-@dataclass
-class Activity:
-    """What one run did on one backend.
-
-    Attributes:
-        executions: number of executions by status.
-        execution_time: seconds that executions took.
-        queue_time: seconds that they waited; empty until an execution reports a queue.
-        latest: depth, gates, qubits and so on of the latest circuit.
-        shots: shots taken; None until an execution names them.
-        costs: (currency, kind) to [sum, latest].
-    """
-
-    execution_time: Buckets
-    queue_time: Buckets
-    executions: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(EXECUTION_STATUSES, 0)))
-    latest: dict[str, float] = field(default_factory=dict)
-    shots: int | None = None
-    costs: dict[tuple[str, str], list[float]] = field(default_factory=dict)
-    labels: dict[tuple[str, ...], Mapping[str, str]] = field(default_factory=dict)
-
-    @property
-    def executed(self) -> bool:
-        """Whether anything was executed; else only the facts of a circuit are known."""
-        return any(self.executions.values())
-
-    def copy(self) -> Activity:
-        """A copy that later executions do not change."""
-        return replace(
-            self,
-            execution_time=self.execution_time.copy(),
-            queue_time=self.queue_time.copy(),
-            executions=self.executions.copy(),
-            costs={money: list(spent) for money, spent in self.costs.items()},
-        )
 
 
 class Run:
@@ -101,7 +68,7 @@ class Run:
         settings: Settings,
         history: History,
         store: RunStore,
-        explosion_limit: float | None,
+        alert_system: QuantumAlertSystem,
     ) -> None:
         self.run_id, self.name, self.label, self.experiment = run_id, name, label, experiment
         self.facts = facts
@@ -136,14 +103,14 @@ class Run:
         self.step_number: int | None = None
         self.best_loss = math.inf
         self.best_fidelity = -math.inf
-        self.explosions = 0
         self.step_duration = Buckets(settings.step_duration_buckets)
-        self._explosion_limit = math.inf if explosion_limit is None else explosion_limit
         self._last_step_clock: float | None = None
         self._step_calls = self.calls["log_training_step"]
         self._statistics = StepStatistics()
         self._remember_step = history.of("training").append
         self._put = store.put
+        self.alerts = RunAlerts(history.of("training"), self.series_labels, alert_system, self.note_alert)
+        alert_system.judge(self)
 
     def training_step(
         self,
@@ -156,8 +123,6 @@ class Run:
         """Take in a training step; what is None was not measured. The hot path: every line here is paid each step."""
         with self.lock:
             fields = self._statistics.measure(loss, gradient, parameters)
-            if gradient is not None and not fields["gradient_norm"] <= self._explosion_limit:
-                self._note_explosion(fields["gradient_norm"])
             now = time.perf_counter()
             self._count_step(_new_record(Record, ("training", time.time(), step, fields, NO_LABELS)), loss, now)
             spent = self._step_calls
@@ -202,14 +167,13 @@ class Run:
         counts the states of the run.
         """
         with self.lock:
-            if "gradient_norm" in fields:
-                self._note_explosion(fields["gradient_norm"])
-                if "gradient_variance" not in fields:
-                    fields["gradient_variance"] = self._statistics.norm(fields["gradient_norm"])
+            if "gradient_norm" in fields and "gradient_variance" not in fields:
+                fields["gradient_variance"] = self._statistics.norm(fields["gradient_norm"])
             record = Record(kind, time.time(), step, fields)
             if is_step:
                 self._count_step(record, fields.get("loss"), time.perf_counter())
                 return
+            now = time.perf_counter()
             self.latest.update(fields if state_number is None else self._still_latest(fields, state_number))
             if kind == "training":
                 self._note_loss(fields.get("loss"))
@@ -217,6 +181,10 @@ class Run:
                 fidelity = fields.get("fidelity", -math.inf)
                 self.best_fidelity = max(self.best_fidelity, fidelity)
             self._publish(record)
+            if kind == "training":
+                self.alerts.training(fields, now)
+            elif kind == "state":
+                self.alerts.state(fields, step, now)
 
     def next_state(self) -> int:
         """The number of a state that is about to be measured."""
@@ -243,10 +211,15 @@ class Run:
             self.best_loss = loss
         self._remember_step(record)
         self._put(record)
-
-    def _note_explosion(self, norm: float) -> None:
-        if not norm <= self._explosion_limit < math.inf:
-            self.explosions += 1
+        # What lies within these bounds can neither begin nor end an alert: see RunAlerts.
+        fields, alerts = record.fields, self.alerts
+        if not (
+            fields.get("gradient_norm", -math.inf) <= alerts.norm
+            and alerts.low <= fields.get("gradient_component_variance", alerts.low) <= alerts.high
+            and (loss is None or -math.inf < loss < math.inf)
+            and self.steps < alerts.next_look
+        ):
+            alerts.step(self.steps, record, clock)
 
     def _note_loss(self, loss: float | None) -> None:
         if loss is not None and -math.inf < loss < self.best_loss:
@@ -268,6 +241,7 @@ class Run:
                 kept = record if len(shown) == len(fields) else record._replace(fields=shown)
                 self.history.of("custom").append(kept)
             self._put(record)
+            self.alerts.values("custom", shown, time.perf_counter())
 
     def execution(
         self,
@@ -282,16 +256,9 @@ class Run:
         """Take in a circuit execution."""
         with self.lock:
             backend, activity = self._activity(backend)
-            activity.executions[status] += 1
-            if "execution_time" in fields:
-                activity.execution_time.observe(fields["execution_time"])
-            if "queue_time" in fields:
-                activity.queue_time.observe(fields["queue_time"])
-            if "shots" in fields:
-                activity.shots = (activity.shots or 0) + int(fields["shots"])
+            activity.count(fields, status)
             if "cost" in fields:
                 self._spend(activity, currency, cost_kind, fields["cost"])
-            self.circuit_facts(activity, fields)
             key = (status, currency, cost_kind) if "cost" in fields else (status,)
             labels = activity.labels.get(key)
             if labels is None:
@@ -301,25 +268,61 @@ class Run:
                     activity.labels[key] = labels
             record = Record("circuit", time.time(), step, fields, labels)
             self._publish(record)
+            self.alerts.execution(fields, backend, status, currency, time.perf_counter())
 
     def circuit_values(self, backend: str, step: int | None, fields: Mapping[str, float]) -> None:
         """Take in facts of a circuit that was not executed."""
         with self.lock:
             backend, activity = self._activity(backend)
-            self.circuit_facts(activity, fields)
+            activity.keep_facts(fields)
             self._publish(Record("circuit", time.time(), step, fields, {"backend": backend}))
-
-    @staticmethod
-    def circuit_facts(activity: Activity, fields: Mapping[str, float]) -> None:
-        """Keep the facts of the latest circuit; those of the one before are no longer true."""
-        facts = {name: fields[name] for name in CIRCUIT_FACTS if name in fields}
-        if facts:
-            activity.latest = facts
+            self.alerts.values("circuit", fields, time.perf_counter())
 
     def observed(self, kind: str, step: int | None, fields: Mapping[str, float], labels: Mapping[str, str]) -> None:
         """Take in a record that only history and store keep (backend status, machine samples)."""
         with self.lock:
             self._publish(Record(kind, time.time(), step, fields, labels))
+
+    def reference(self, given: object, array: Array) -> None:
+        """States are compared with this reference from now on."""
+        with self.lock:
+            self.alerts.reference(given, array)
+
+    @contextmanager
+    def waiting(self, backend: str) -> Iterator[None]:
+        """A job waits or runs on a backend while the block lasts."""
+        with self.lock:
+            self.alerts.job_began(backend)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.alerts.job_ended(backend)
+
+    def look_at_alerts(self) -> None:
+        """Judge what time changes: training that stands still, values that are held no longer."""
+        with self.lock:
+            self.alerts.look(time.perf_counter(), self._last_step_clock, self.latest)
+
+    def refresh_alerts(self) -> None:
+        """Take over thresholds that have changed."""
+        with self.lock:
+            self.alerts.refresh()
+
+    def standing_alerts(self) -> list[Alert]:
+        """The alerts that are pending or firing; none once the run has ended."""
+        with self.lock:
+            return list(self.alerts.board.standing()) if self.ended is None else []
+
+    def note_alert(self, alert: Alert) -> None:
+        """Keep a report of an alert in the store, where it stands on the time axis."""
+        fields = {name: alert[name] for name in ("value", "threshold")}
+        fields["firing"] = float(alert["state"] == "firing")
+        labels = {"alert": alert["type"], "severity": alert["severity"]}
+        with self.lock:
+            record = Record("alert", alert["timestamp"], self.step_number, fields, labels)
+            self.records["alert"] += 1
+            self._put(record)
 
     @property
     def is_held_here(self) -> bool:
@@ -371,6 +374,3 @@ class Run:
             spent = activity.costs[currency, kind] = [0.0, 0.0]
         spent[0] += cost
         spent[1] = cost
-
-
-CIRCUIT_FACTS: Sequence[str] = ("depth", "two_qubit_depth", "gates", "two_qubit_gates", "qubits")

@@ -62,6 +62,8 @@ class StateObserver:
         array, little_endian = _read(state)
         qubits = count_qubits(array.shape, "state")
         other = usable(lambda value, name: as_array(value, name)[0], reference, "reference_state")
+        if other is not None:
+            run.reference(reference, other)
         number = run.next_state()
         if qubits <= (_VECTOR_QUBITS_AT_ONCE if array.ndim == 1 else _MATRIX_QUBITS_AT_ONCE):
             known = _state(array, little_endian)

@@ -57,7 +57,7 @@ def _training(run: Run | None) -> dict[str, Any]:
         "total_steps": 0 if run is None else run.steps,
         "final_loss": losses[-1] if losses else None,
         "best_loss": best if best < math.inf else None,
-        "gradient_explosion_count": 0 if run is None else run.explosions,
+        "gradient_explosion_count": 0 if run is None else run.alerts.explosions,
         "convergence_achieved": converged(losses),
     }
 
@@ -85,9 +85,10 @@ def _quantum(run: Run | None) -> dict[str, Any]:
 
 def _execution(run: Run | None) -> dict[str, Any]:
     if run is None:
-        return {"backends_used": [], "total_cost": 0.0, "costs": {}, "avg_execution_times": {}}
+        return {"backends_used": [], "waiting_for": [], "total_cost": 0.0, "costs": {}, "avg_execution_times": {}}
     with run.lock:
         circuits = {backend: activity.copy() for backend, activity in run.circuits.items()}
+        waiting = sorted(backend for backend, jobs in run.alerts.waiting_for.items() if jobs)
     costs: dict[str, float] = {}
     for activity in circuits.values():
         for (currency, _), (spent, _) in activity.costs.items():
@@ -95,6 +96,7 @@ def _execution(run: Run | None) -> dict[str, Any]:
     timed = {backend: activity.execution_time for backend, activity in circuits.items()}
     return {
         "backends_used": sorted(backend for backend, activity in circuits.items() if activity.executed),
+        "waiting_for": waiting,
         "total_cost": sum(costs.values()) if len(costs) <= 1 else None,  # sums of several currencies mean nothing
         "costs": costs,
         "avg_execution_times": {name: time.total / time.count for name, time in timed.items() if time.count},

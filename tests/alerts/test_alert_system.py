@@ -71,6 +71,9 @@ def test_an_alert_is_reported_with_everything_there_is_to_say() -> None:
         "value": 12.5,
         "threshold": 10.0,
         "state": "firing",
+        "labels": {},
+        "started_at": clock.now,
+        "duration": 0.0,
     }
 
 

@@ -105,8 +105,10 @@ def test_a_series_has_the_labels_that_the_catalog_names(new_monitor: NewMonitor,
     metric_of = {name: metric for metric in catalog.METRICS for name in sample_names(metric)}
     for name, labels in series_of(monitor):
         metric = metric_of[name]
-        expected = {*metric.label_names, *(() if metric.scope is Scope.PROCESS else constant)}
-        assert labels == expected | ({"le"} if name.endswith("_bucket") else set()), name
+        scopes = (Scope.RUN, Scope.BACKEND, Scope.PROCESS) if metric.scope is Scope.ALERT else (metric.scope,)
+        own = {*metric.label_names, *(("le",) if name.endswith("_bucket") else ())}
+        expected = [{*own, *scope.value, *(() if scope is Scope.PROCESS else constant)} for scope in scopes]
+        assert labels in expected, name
 
 
 def test_a_run_with_one_backend_costs_at_most_150_series(new_monitor: NewMonitor) -> None:

@@ -42,6 +42,7 @@ def samples(families: Iterable[Metric]) -> dict[tuple[str, frozenset[tuple[str, 
         for family in families
         for sample in family.samples
         if not sample.name.startswith(("process_", "quantum_process_", "quantum_system_"))
+        and sample.labels.get("alert") not in {"cpu_high", "memory_high"}
     }
 
 
@@ -140,6 +141,7 @@ def settled(text: str) -> str:
         (r"quantum_run_(start|end)_timestamp_seconds", "<time>"),
         (r"quantum_training_last_step_timestamp_seconds", "<time>"),
         (r"quantum_training_step_duration_seconds_sum", "<seconds>"),
+        (r'quantum_alert_value\{alert="(cpu|memory)_high"\}', "<ratio>"),
         (r"quantum_training_step_duration_seconds_bucket{[^}]*le=\"[0-9.]+\"[^}]*", "<count>"),
         (r"quantum_monitor_log_duration_seconds_sum", "<seconds>"),
         (r"quantum_(system|process)_cpu_ratio", "<ratio>"),

@@ -53,6 +53,7 @@ class AlertRule:
         default: the threshold unless ``alert_config`` sets one; None where the alert is off unless asked for.
         severity: how bad it is.
         scope: what it belongs to: ``run``, ``backend`` or ``process``.
+        dashboard: uid of the Grafana dashboard that shows it.
         quantity: what is compared with the threshold, as it stands in the alert's message.
         help: when it fires, in full.
         reads: names under which a bare metrics dictionary carries what the alert is judged from, strongest first; the
@@ -67,6 +68,7 @@ class AlertRule:
     default: float | None
     severity: Severity
     scope: str
+    dashboard: str
     quantity: str
     help: str
     reads: tuple[str, ...]
@@ -78,49 +80,125 @@ class AlertRule:
     @property
     def prometheus_name(self) -> str:
         """The name of the Prometheus alert: the key in CamelCase behind ``Quantum``."""
-        return "Quantum" + "".join(part.capitalize() for part in self.key.split("_"))
+        return prometheus_name(self.key)
+
+
+def prometheus_name(key: str) -> str:
+    """An alert's name in Prometheus: its key in CamelCase behind ``Quantum``."""
+    return "Quantum" + "".join(part.capitalize() for part in key.split("_"))
 
 
 ALERTS: tuple[AlertRule, ...] = (
-    AlertRule("fidelity_drop", 0.05, Severity.HIGH, "run", "drop of the fidelity",
-              "The fidelity fell by more than this below its best rolling median; a single look measures from 1.",
+    AlertRule("fidelity_drop", 0.05, Severity.HIGH, "run", "quantum-state",
+              "drop of the fidelity",
+              "The rolling median of ten fidelities fell by more than this below its best. It starts anew when the "
+              "reference changes; a bare `check_alerts` measures from 1.",
               ("fidelity",), highest=1.0),
-    AlertRule("entanglement_loss", None, Severity.MEDIUM, "run", "share of the best entanglement that was lost",
-              "The entanglement entropy fell by more than this fraction of its best. Off unless asked for: converging "
-              "to a weakly entangled ground state is no fault.",
+    AlertRule("entanglement_loss", None, Severity.MEDIUM, "run", "quantum-state",
+              "share of the best entanglement that was lost",
+              "The rolling median of ten entanglement entropies fell by more than this fraction of its best. Off "
+              "unless asked for: converging to a weakly entangled ground state is no fault.",
               ("entanglement_entropy",), example=0.1, highest=1.0),
-    AlertRule("gradient_explosion", 10.0, Severity.HIGH, "run", "gradient norm",
+    AlertRule("gradient_explosion", 10.0, Severity.HIGH, "run", "quantum-training",
+              "gradient norm",
               "The Euclidean norm of the gradient is above this.", ("gradient_norm",)),
-    AlertRule("loss_not_finite", 0.0, Severity.HIGH, "run", "steps in a row with a NaN or infinite loss or gradient",
+    AlertRule("loss_not_finite", 0.0, Severity.HIGH, "run", "quantum-training",
+              "steps in a row with a NaN or infinite loss or gradient",
               "More steps in a row than this had a NaN or infinite loss or gradient.",
               ("loss", "gradient_norm")),
-    AlertRule("barren_plateau", 1e-6, Severity.MEDIUM, "run", "variance of the gradient",
-              "The variance across the gradient's components stayed below this while the loss did not improve: a proxy "
-              "for a barren plateau, which is properly the variance over random parameters.",
+    AlertRule("barren_plateau", 1e-6, Severity.MEDIUM, "run", "quantum-training",
+              "variance of the gradient",
+              "The variance across the gradient's components (eight at least) stayed below this for 100 steps, and the "
+              "loss has not improved since the run's start: a proxy for a barren plateau, which is properly the "
+              "variance over random parameters.",
               ("gradient_component_variance", "gradient_variance"), below=True),
-    AlertRule("training_stalled", 300.0, Severity.MEDIUM, "run", "seconds since the last training step",
-              "The last training step was longer ago than this, in seconds.", ("seconds_since_last_step",)),
-    AlertRule("queue_time_limit", 300.0, Severity.LOW, "run", "queue time in seconds",
+    AlertRule("training_stalled", 300.0, Severity.MEDIUM, "run", "quantum-training",
+              "seconds since the last training step",
+              "The last training step or execution was longer ago than this, in seconds, and than ten median steps. "
+              "Suspended while a job is known to wait or run on a backend.", ("seconds_since_last_step",)),
+    AlertRule("queue_time_limit", 300.0, Severity.LOW, "run", "quantum-circuits",
+              "queue time in seconds",
               "An execution waited longer than this in the backend's queue, in seconds.", ("queue_time",)),
-    AlertRule("cost_spike", 2.0, Severity.MEDIUM, "run", "cost over the median of recent ones",
-              "An execution cost more than this many times the median of recent ones (five at least).", ("cost",)),
-    AlertRule("cost_budget", None, Severity.HIGH, "run", "money spent",
-              "More than this was spent in the run. Off until a budget is set.", ("total_cost",), example=50.0),
-    AlertRule("circuit_failures", 0.2, Severity.MEDIUM, "run", "share of failed executions",
-              "A larger share of recent executions than this failed.", ("failure_ratio",), highest=1.0),
-    AlertRule("error_rate_increase", 0.02, Severity.MEDIUM, "backend", "error rate above the backend's best",
-              "The backend's error rate rose by more than this above the best that was seen.",
+    AlertRule("cost_spike", 2.0, Severity.MEDIUM, "run", "quantum-cost",
+              "cost over the median of recent ones",
+              "An execution cost more than this many times the median of the backend's recent ones (five at least).",
+              ("cost",)),
+    AlertRule("cost_budget", None, Severity.HIGH, "run", "quantum-cost",
+              "money spent",
+              "More than this was spent in the run, in the currency of which most was. Off until a budget is set.",
+              ("total_cost",), example=50.0),
+    AlertRule("circuit_failures", 0.2, Severity.MEDIUM, "run", "quantum-circuits",
+              "share of failed executions",
+              "A larger share of the last 50 executions than this failed (ten at least; a cancelled one is neither).",
+              ("failure_ratio",), highest=1.0),
+    AlertRule("error_rate_increase", 0.02, Severity.MEDIUM, "backend", "quantum-circuits",
+              "error rate above the backend's best",
+              "An error rate of the backend rose by more than this above the best that was seen of that operation.",
               ("error_rate", "error_ratio"), highest=1.0),
-    AlertRule("backend_down", 0.0, Severity.HIGH, "backend", "backend reported not available (1 is down)",
+    AlertRule("backend_down", 0.0, Severity.HIGH, "backend", "quantum-circuits",
+              "backend reported not available (1 is down)",
               "The backend is reported not available.", ("backend_down", "backend_up")),
-    AlertRule("cpu_high", 0.95, Severity.LOW, "process", "share of the processors in use",
+    AlertRule("cpu_high", 0.95, Severity.LOW, "process", "quantum-health",
+              "share of the processors in use",
               "More of the machine's processors than this ratio was in use for five minutes.",
               ("cpu_ratio",), highest=1.0, hold_seconds=300.0),
-    AlertRule("memory_high", 0.95, Severity.LOW, "process", "share of the memory in use",
+    AlertRule("memory_high", 0.95, Severity.LOW, "process", "quantum-health",
+              "share of the memory in use",
               "More of the machine's memory than this ratio was in use for five minutes.",
               ("memory_ratio",), highest=1.0, hold_seconds=300.0),
 )  # fmt: skip
 BY_KEY: Mapping[str, AlertRule] = {rule.key: rule for rule in ALERTS}
+
+
+@dataclass(frozen=True)
+class PrometheusAlert:
+    """An alert that only Prometheus can judge: what a dead or silent process cannot say, or what spans processes.
+
+    Attributes:
+        key: as in `AlertRule`, but not for ``alert_config``; None of these is judged in the process.
+        severity: how bad it is.
+        scope: what it belongs to: ``run``, ``process``, ``instance`` (a scrape target), ``tracker`` or ``prometheus``.
+        dashboard: uid of the Grafana dashboard that shows it.
+        help: when it fires, in full.
+        hold_seconds: its ``for``.
+    """
+
+    key: str
+    severity: Severity
+    scope: str
+    dashboard: str
+    help: str
+    hold_seconds: float = 0.0
+
+    @property
+    def prometheus_name(self) -> str:
+        """The name of the Prometheus alert."""
+        return prometheus_name(self.key)
+
+
+PROMETHEUS_ALERTS: tuple[PrometheusAlert, ...] = (
+    PrometheusAlert("exporter_down", Severity.HIGH, "instance", "quantum-health",
+                    "Prometheus cannot scrape a training process that announced itself.", 60.0),
+    PrometheusAlert("run_vanished", Severity.HIGH, "run", "quantum-overview",
+                    "A run was running within the last ten minutes, and now its process does not answer and has shown no "
+                    "end: it was killed, or its machine is gone.", 60.0),
+    PrometheusAlert("run_failed", Severity.MEDIUM, "run", "quantum-overview",
+                    "A run ended as failed within the last ten minutes."),
+    PrometheusAlert("run_finished", Severity.LOW, "run", "quantum-overview",
+                    "A run ended as completed or stopped within the last ten minutes."),
+    PrometheusAlert("budget_forecast", Severity.MEDIUM, "run", "quantum-cost",
+                    "By the highest forecast of the last hour, the run goes over its budget within six hours.", 300.0),
+    PrometheusAlert("records_dropped", Severity.MEDIUM, "process", "quantum-health",
+                    "Records were lost within the last ten minutes: a sink did not take them. States that are skipped to "
+                    "stay within the time budget do not count."),
+    PrometheusAlert("tracker_behind", Severity.LOW, "process", "quantum-health",
+                    "Records have waited for a sink, in growing number, for a quarter of an hour.", 900.0),
+    PrometheusAlert("custom_alert", Severity.MEDIUM, "run", "quantum-overview",
+                    "An alert fires that has no rule of its own: a plug-in, or a rule on a metric in ``alert_config``. "
+                    "Its severity is that of the alert."),
+    PrometheusAlert("watchdog", Severity.LOW, "prometheus", "quantum-health",
+                    "Always fires: an outside receiver that misses it knows that alerting is broken."),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -176,25 +254,35 @@ def _entry(key: object, value: object) -> float | MetricRule | None:
         return value
     rule = BY_KEY.get(key)
     if rule is not None:
-        return _threshold(rule, value)
+        return _threshold(rule.default if rule.default is not None else rule.example, rule.highest, value)
+    own = _own_alerts()
+    if key in own and not isinstance(value, Mapping):
+        return _threshold(own[key].threshold, None, value)
     if isinstance(value, Mapping):
         return _metric_rule(key, value)
+    known = {**BY_KEY, **own}
     if value is None or value is False:
-        raise WrongValueError(f"there is no such alert to switch off; {nearest(key, BY_KEY)}")
+        raise WrongValueError(f"there is no such alert to switch off; {nearest(key, known)}")
     mend = 'a metric needs a rule of its own, such as {"above": 0.5}'
-    raise WrongValueError(f"there is no such alert; {nearest(key, BY_KEY)}; {mend}")
+    raise WrongValueError(f"there is no such alert; {nearest(key, known)}; {mend}")
 
 
-def _threshold(rule: AlertRule, value: object) -> float | None:
+def _own_alerts() -> Mapping[str, MetricRule]:
+    from quantum_monitor import plugins
+
+    return plugins.alerts()
+
+
+def _threshold(example: float | None, highest: float | None, value: object) -> float | None:
+    """A threshold from 0 to ``highest``, or any number where that is None; None for off."""
     if value is None or value is False:
         return None
-    example = rule.default if rule.default is not None else rule.example
     mend = f"give a number such as {example:g}, or None to switch the alert off"
     if isinstance(value, Mapping):
         raise WrongValueError(f"{short(value)} is a rule, but this alert has its own; {mend}")
     number = finite(value, mend)
-    if not 0 <= number <= rule.highest:
-        limits = f"from 0 to {rule.highest:g}" if math.isfinite(rule.highest) else "of 0 or more"
+    if highest is not None and not 0 <= number <= highest:
+        limits = f"from 0 to {highest:g}" if math.isfinite(highest) else "of 0 or more"
         raise WrongValueError(f"{short(value)} is out of range: the threshold is a number {limits}; {mend}")
     return number
 

@@ -1,37 +1,56 @@
-"""The alert system: judges bare metrics dictionaries, calls back, and remembers what it reported."""
+"""The alert system of a monitor: thresholds, who is told, and what was reported."""
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 import time
 import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from quantum_monitor.alerts.looks import Looks
-from quantum_monitor.alerts.rules import ALERTS, AlertConfig, AlertRule, MetricRule, read_alert_config
+from quantum_monitor import plugins
+from quantum_monitor.alerts.by_hand import ByHand
+from quantum_monitor.alerts.delivery import Subscriber
+from quantum_monitor.alerts.message import Alert, message
+from quantum_monitor.alerts.rules import ALERTS, AlertRule, MetricRule, read_alert_config
 from quantum_monitor.config import ConfigurationError
 from quantum_monitor.faults import FAULTS
+from quantum_monitor.prometheus.catalog import judged
 
-Alert = dict[str, Any]
+if TYPE_CHECKING:
+    from quantum_monitor.alerts.board import Entry
+
 Callback = Callable[[str, Alert], object]
 
 _HISTORY_LENGTH = 1_000
 _SECONDS_AN_HOUR = 3_600.0
+_GIVE_WAY_SECONDS = 0.005
+_CLOSE_SECONDS = 5.0
+
+
+class Judged(Protocol):
+    """Something whose alerts this system judges: a run, the backends, the machine."""
+
+    def refresh_alerts(self) -> None:
+        """Take over thresholds that have changed."""
+
+    def standing_alerts(self) -> list[Alert]:
+        """The alerts that are pending or firing."""
 
 
 class QuantumAlertSystem:
     """Judges metrics by thresholds and reports when an alert begins and ends. Safe for many threads.
 
+    The alert system of a monitor hears of every record that is logged. Without a monitor, `check_alerts` judges
+    metrics by hand.
+
     Args:
         alert_thresholds: as ``QuantumMonitor(alert_config=...)``: the key of a built-in alert with its threshold (None
             switches it off), or the name of any metric with ``{"above": x}`` or ``{"below": x}`` and optionally
             ``severity`` (high, medium, low) and ``for`` (seconds or a text such as "5m").
-        cooldown: seconds before an alert that keeps firing is reported again.
+        cooldown: seconds before an alert that keeps firing, or fires again, is reported again.
         clock: where the time comes from, in Unix seconds.
 
     Raises:
@@ -50,33 +69,84 @@ class QuantumAlertSystem:
         cooldown: float = 300.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        entries, problems = read_alert_config(alert_thresholds)
-        if problems:
-            raise ConfigurationError([f"alert_thresholds{key and '.'}{key}: {text}" for key, text in problems])
-        self._watches = _watches(entries)
-        self._looks = Looks()
-        self._cooldown = cooldown
-        self._clock = clock
+        self._config = _checked(alert_thresholds)
+        self.cooldown = cooldown
+        self.now = clock
+        self.monotonic = time.perf_counter
         self._lock = threading.RLock()  # a signal handler in the middle of a check may ask for the summary
-        _LIVE.add(self)
-        self._callbacks: list[Callback] = []
+        self._by_hand = ByHand(self._thresholds())
+        self._callbacks: list[tuple[Callback, Subscriber]] = []
+        self._notifiers: list[Subscriber] = []
         self._history: deque[Alert] = deque(maxlen=_HISTORY_LENGTH)
+        self._judged: weakref.WeakSet[Judged] = weakref.WeakSet()
+        _LIVE.add(self)
+
+    # Thresholds
 
     @property
     def thresholds(self) -> dict[str, float]:
-        """The threshold of each alert that is on, by type."""
-        return {watch.type: watch.threshold for watch in self._watches}
+        """The threshold of each alert that is on, by key."""
+        return {key: threshold for key, (_, threshold) in self._thresholds().items()}
 
-    @property
-    def alert_history(self) -> list[Alert]:
-        """The last 1,000 reports, oldest first: firing (also when repeated) and resolved."""
+    def set_threshold(self, key: str, threshold: object) -> None:
+        """Change a threshold while the training runs; the next record is judged by it.
+
+        Args:
+            key: as in ``alert_config``.
+            threshold: as there: a number, None to switch the alert off, or a rule for a metric.
+
+        Raises:
+            ConfigurationError: there is no such alert, or the threshold cannot be used; the nearest key is named.
+        """
         with self._lock:
-            return [dict(alert) for alert in self._history]
+            off = (threshold is None or threshold is False) and key in self._config
+            changed = {key: None} if off else _checked({key: threshold})
+            self._config = {**self._config, **changed}
+            self._by_hand.adopt(self._thresholds())
+        for judged_here in self._judged_here():
+            judged_here.refresh_alerts()
+
+    def rules(self, scope: str) -> dict[str, tuple[AlertRule | MetricRule, float]]:
+        """The alerts of a scope that are on: key to rule and threshold."""
+        own = plugins.alerts()  # of a run, even where a metric of a backend has the same name
+        return {
+            key: found
+            for key, found in self._thresholds().items()
+            if ("run" if key in own else _scope(found[0])) == scope
+        }
+
+    def own_rules(self, scope: str) -> dict[str, list[tuple[str, str]]]:
+        """The rules of the user's own in a scope: record kind to pairs of key and field."""
+        by_kind: dict[str, list[tuple[str, str]]] = {}
+        for key, (rule, _) in self.rules(scope).items():
+            if isinstance(rule, MetricRule) and key not in plugins.alerts():
+                kind, field, _ = judged(rule.name)
+                by_kind.setdefault(kind, []).append((key, field))
+        return by_kind
+
+    def _thresholds(self) -> dict[str, tuple[AlertRule | MetricRule, float]]:
+        found: dict[str, tuple[AlertRule | MetricRule, float]] = {}
+        for rule in ALERTS:
+            threshold = self._config.get(rule.key, rule.default)
+            if isinstance(threshold, float):
+                found[rule.key] = (rule, threshold)
+        for key, own in plugins.alerts().items():
+            threshold = self._config.get(key, own.threshold)
+            if isinstance(threshold, float):
+                found[key] = (own, threshold)
+        for key, entry in self._config.items():
+            if isinstance(entry, MetricRule):
+                found[key] = (entry, entry.threshold)
+        return found
+
+    # Who is told
 
     def register_callback(self, fn: Callback) -> None:
-        """Have ``fn(type, alert)`` called for every report, in the thread that called ``check_alerts``.
+        """Have ``fn(type, alert)`` called for every report.
 
-        An exception in it is counted and stops neither the caller nor other callbacks.
+        What `check_alerts` finds is reported in the caller's thread, before it returns. What the log calls of a
+        monitor bring is reported in a thread of this callback's own: one that hangs delays no training, and no other
+        callback. An exception in it is counted and stops nothing.
 
         Raises:
             TypeError: ``fn`` cannot be called.
@@ -84,7 +154,96 @@ class QuantumAlertSystem:
         if not callable(fn):
             raise TypeError(f"fn: {fn!r} cannot be called; give a function of (type, alert)")
         with self._lock:
-            self._callbacks.append(fn)
+            own_thread = Subscriber("callback", lambda alert: fn(alert["type"], alert), where="alert_callback")
+            self._callbacks = [*self._callbacks, (fn, own_thread)]
+
+    def notify(self, subscriber: Subscriber) -> None:
+        """Have a notifier's subscriber told of every report."""
+        with self._lock:
+            self._notifiers = [*self._notifiers, subscriber]
+
+    def tell(self, alert: Alert) -> None:
+        """Report an alert that a record began or ended."""
+        with self._lock:
+            self._history.append(alert)
+            subscribers = [*self._notifiers, *(own_thread for _, own_thread in self._callbacks)]
+        for subscriber in subscribers:
+            subscriber.put(dict(alert))
+        # A loop of small NumPy calls never leaves the interpreter to another thread for long enough: this once, the
+        # training thread steps back until the news is taken.
+        deadline = time.perf_counter() + _GIVE_WAY_SECONDS
+        for subscriber in subscribers:
+            subscriber.wait_taken(max(0.0, deadline - time.perf_counter()))
+
+    def close(self, timeout: float = _CLOSE_SECONDS) -> None:
+        """Deliver what still waits, within the timeout; a monitor does that when it is closed."""
+        deadline = time.monotonic() + timeout
+        for subscriber in [*self._notifiers, *(own_thread for _, own_thread in self._callbacks)]:
+            subscriber.close(max(0.0, deadline - time.monotonic()))
+
+    # What it knows
+
+    @property
+    def alert_history(self) -> list[Alert]:
+        """The last 1,000 reports, oldest first: firing (also when repeated) and resolved."""
+        with self._lock:
+            return [dict(alert) for alert in self._history]
+
+    @property
+    def active_alerts(self) -> list[Alert]:
+        """The alerts of the monitor's runs, backends and machine that stand now; ``state`` is pending or firing."""
+        return [alert for judged_here in self._judged_here() for alert in judged_here.standing_alerts()]
+
+    def get_alert_summary(self, hours: float = 24) -> dict[str, Any]:
+        """What fired lately, as far as the history goes back.
+
+        Args:
+            hours: how far to look back.
+
+        Returns:
+            ``total_alerts`` (reports of firing alerts), ``alert_types`` and ``severity_breakdown`` (number by type and
+            by severity), ``time_window_hours`` and ``most_recent`` (the latest of them, or None).
+        """
+        since = self.now() - hours * _SECONDS_AN_HOUR
+        fired = [alert for alert in self.alert_history if alert["state"] == "firing" and alert["timestamp"] >= since]
+        return {
+            "total_alerts": len(fired),
+            "alert_types": dict(Counter(alert["type"] for alert in fired)),
+            "severity_breakdown": dict(Counter(alert["severity"] for alert in fired)),
+            "time_window_hours": hours,
+            "most_recent": fired[-1] if fired else None,
+        }
+
+    # Judging
+
+    def judge(self, judged_here: Judged) -> None:
+        """Have it follow changes of the thresholds, for as long as it lives."""
+        with self._lock:
+            self._judged.add(judged_here)
+
+    def _judged_here(self) -> list[Judged]:
+        with self._lock:  # a weak set cannot be read while it grows
+            return list(self._judged)
+
+    def describe(self, entry: Entry, word: str, labels: Mapping[str, str], *, ended: bool = False) -> Alert:
+        """The report of an alert that stands as ``word`` says; ``ended`` where it is watched no more."""
+        state, now = entry.state, self.now()
+        value = entry.told_value if state.value is None else state.value
+        sentence = message(entry.rule, value, state.threshold, firing=ended or word != "resolved")
+        if ended:
+            sentence = f"the {'run has ended' if 'run' in labels else 'monitor was closed'}; at its end, {sentence}"
+        return {
+            "type": entry.key,
+            "severity": entry.rule.severity.word,
+            "message": sentence,
+            "timestamp": now,
+            "value": value,
+            "threshold": state.threshold,
+            "state": word,
+            "labels": dict(labels),
+            "started_at": entry.began or now,  # pending: at the earliest
+            "duration": max(0.0, now - entry.began) if entry.began else 0.0,
+        }
 
     def check_alerts(self, metrics: Mapping[str, object]) -> list[Alert]:
         """Judge one look at the metrics and report what changed.
@@ -118,144 +277,43 @@ class QuantumAlertSystem:
 
         Returns:
             Dictionaries with ``type``, ``severity`` (high, medium, low), ``message``, ``timestamp`` (Unix seconds),
-            ``value`` (what was compared), ``threshold`` and ``state`` (firing, resolved).
+            ``value`` (what was compared), ``threshold`` and ``state`` (firing, resolved), and what else
+            `quantum_monitor.alerts.message.Alert` names.
         """
         with self._lock:
-            now = self._clock()
-            alerts = [alert for watch in self._watches if (alert := self._judge(watch, metrics, now)) is not None]
+            alerts = self._by_hand.judge(metrics, self.now(), self.cooldown)
             self._history.extend(alerts)
-            callbacks = tuple(self._callbacks)
+            callbacks, notifiers = self._callbacks, self._notifiers
         for alert in alerts:
-            for callback in callbacks:
+            for notifier in notifiers:
+                notifier.put(dict(alert))
+            for callback, _ in callbacks:
                 try:
                     callback(alert["type"], dict(alert))
                 except Exception as error:  # noqa: BLE001 - the user's code must not stop the training
                     FAULTS.rejected("alert_callback", error)
         return [dict(alert) for alert in alerts]
 
-    def get_alert_summary(self, hours: float = 24) -> dict[str, Any]:
-        """What fired lately, as far as the history goes back.
 
-        Args:
-            hours: how far to look back.
-
-        Returns:
-            ``total_alerts`` (reports of firing alerts), ``alert_types`` and ``severity_breakdown`` (number by type and
-            by severity), ``time_window_hours`` and ``most_recent`` (the latest of them, or None).
-        """
-        since = self._clock() - hours * _SECONDS_AN_HOUR
-        fired = [alert for alert in self.alert_history if alert["state"] == "firing" and alert["timestamp"] >= since]
-        return {
-            "total_alerts": len(fired),
-            "alert_types": dict(Counter(alert["type"] for alert in fired)),
-            "severity_breakdown": dict(Counter(alert["severity"] for alert in fired)),
-            "time_window_hours": hours,
-            "most_recent": fired[-1] if fired else None,
-        }
-
-    def _judge(self, watch: _Watch, metrics: Mapping[str, object], now: float) -> Alert | None:
-        numbers = watch.numbers(metrics)
-        value = self._looks.value(watch.type, numbers) if numbers else None
-        if value is None or math.isnan(value):
-            return None
-        if not watch.breached(value):
-            watch.breached_since = None
-            if not watch.firing:
-                return None
-            watch.firing = False
-            return watch.alert(value, now)
-        if watch.breached_since is None:
-            watch.breached_since = now
-        held = now - watch.breached_since >= watch.rule.hold_seconds
-        repeated = watch.firing and now - watch.reported_at < self._cooldown
-        if not held or repeated:
-            return None
-        watch.firing, watch.reported_at = True, now
-        return watch.alert(value, now)
+def _checked(thresholds: Mapping[str, object] | None) -> dict[str, float | MetricRule | None]:
+    entries, problems = read_alert_config(thresholds)
+    if problems:
+        raise ConfigurationError([f"alert_thresholds{key and '.'}{key}: {text}" for key, text in problems])
+    return entries
 
 
-@dataclass
-class _Watch:
-    """A rule with its threshold and where it stands.
-
-    ``reads`` maps each name that the rule reads to its spellings in a metrics dictionary.
-    """
-
-    type: str
-    rule: AlertRule | MetricRule
-    threshold: float
-    reads: Mapping[str, tuple[str, ...]]
-    breached_since: float | None = None
-    firing: bool = False
-    reported_at: float = 0.0
-
-    def numbers(self, metrics: Mapping[str, object]) -> dict[str, float]:
-        found = {}
-        for name, spellings in self.reads.items():
-            for spelling in spellings:
-                number = _number(spelling, metrics.get(spelling))
-                if number is not None:
-                    found[name] = number
-                    break
-        return found
-
-    def breached(self, value: float) -> bool:
-        # 1 - 0.95 is a little above 0.05: what rounding added is not above the threshold.
-        if math.isclose(value, self.threshold, rel_tol=1e-9):
-            return False
-        return value < self.threshold if self.rule.below else value > self.threshold
-
-    def alert(self, value: float, now: float) -> Alert:
-        quantity = self.rule.quantity if isinstance(self.rule, AlertRule) else self.type
-        stands = "is" if self.firing else "is no longer"
-        side = "below" if self.rule.below else "above"
-        return {
-            "type": self.type,
-            "severity": self.rule.severity.word,
-            "message": f"{quantity}: {value:.6g} {stands} {side} {self.threshold:.6g}",
-            "timestamp": now,
-            "value": value,
-            "threshold": self.threshold,
-            "state": "firing" if self.firing else "resolved",
-        }
-
-
-def _watches(entries: AlertConfig) -> list[_Watch]:
-    watches = []
-    for rule in ALERTS:
-        threshold = entries.get(rule.key, rule.default)
-        if isinstance(threshold, float):
-            watches.append(_Watch(rule.key, rule, threshold, {name: _spellings(name) for name in rule.reads}))
-    own = (entry for entry in entries.values() if isinstance(entry, MetricRule))
-    watches.extend(_Watch(rule.name, rule, rule.threshold, {rule.name: _spellings(rule.name)}) for rule in own)
-    return watches
-
-
-def _spellings(name: str) -> tuple[str, ...]:
-    """The name, and where the catalog knows it every other name it has for the same metric."""
-    from quantum_monitor.prometheus.catalog import settable
-
-    metric = settable().get(name)
-    return tuple(dict.fromkeys((name, *(metric.names_in_log_metrics if metric else ()))))
-
-
-def _number(name: str, value: object) -> float | None:
-    if value is None:
-        return None
-    try:
-        return float(value)  # type: ignore[arg-type]  # anything may stand in a metrics dictionary
-    except (TypeError, ValueError, OverflowError):
-        FAULTS.rejected("check_alerts", f"{name} is not a number but {type(value).__name__}")
-        return None
+def _scope(rule: AlertRule | MetricRule) -> str:
+    return rule.scope if isinstance(rule, AlertRule) else judged(rule.name)[2]
 
 
 _LIVE: weakref.WeakSet[QuantumAlertSystem] = weakref.WeakSet()
 
 
 def _renew_locks() -> None:
-    """In a forked child: another thread of the parent may have held them."""
+    """In a forked child: another thread of the parent may have held them, and its runs are its own to judge."""
     for system in list(_LIVE):
         system._lock = threading.RLock()
+        system._judged = weakref.WeakSet()
 
 
 os.register_at_fork(after_in_child=_renew_locks)

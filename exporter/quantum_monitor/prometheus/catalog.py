@@ -14,6 +14,8 @@ class Scope(Enum):
     CIRCUIT = ("experiment", "run", "backend")
     BACKEND = ("backend",)
     PROCESS = ()
+    ALERT = ("alert",)
+    """As the alert: those of the run, of the backend or of the process that it belongs to come on top."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,16 @@ CUSTOM = (
            "custom"),
 )  # fmt: skip
 
+ALERT = (
+    Metric("quantum_alert_value", "gauge", Scope.ALERT,
+           "What the alert's threshold is compared with: the worst of at least the last minute, so that no scrape "
+           "misses it; the present value where the alert waits for a duration."),
+    Metric("quantum_alert_threshold", "gauge", Scope.ALERT,
+           "The alert's threshold, as the training script set it; absent where the alert is off."),
+    Metric("quantum_alert_firing", "gauge", Scope.ALERT, "1 while the alert fires, else 0.", "", ("severity",)),
+    Metric("quantum_alerts_total", "counter", Scope.ALERT, "How often the alert began to fire.", "", ("severity",)),
+)  # fmt: skip
+
 PROCESS = (
     _machine("quantum_system_cpu_ratio", "cpu_ratio", "Share of the machine's processors in use.", "ratio"),
     _machine("quantum_system_memory_used_bytes", "memory_used_bytes", "Memory in use.", "bytes"),
@@ -192,7 +204,7 @@ PROCESS = (
     _monitor("series_rejected_total", "counter", "New series refused because a label set is full."),
 )  # fmt: skip
 
-METRICS: tuple[Metric, ...] = RUN + TRAINING + STATE + CIRCUIT + BACKEND + CUSTOM + PROCESS
+METRICS: tuple[Metric, ...] = RUN + TRAINING + STATE + CIRCUIT + BACKEND + CUSTOM + ALERT + PROCESS
 BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}
 
 RUN_STATUSES = ("running", "completed", "failed", "stopped")
@@ -205,9 +217,34 @@ def settable() -> dict[str, Metric]:
     return {name: metric for metric in METRICS for name in metric.names_in_log_metrics}
 
 
+@cache
+def _judgeable() -> dict[str, tuple[str, str, str]]:
+    names: dict[str, tuple[str, str, str]] = {}
+    scopes = {Scope.BACKEND: "backend", Scope.PROCESS: "process"}
+    for metric in METRICS:
+        if metric.kind is None or metric.field is None:
+            continue
+        own = f"backend_{metric.field}" if metric.kind == "backend" else metric.field
+        place = (metric.kind, metric.field, scopes.get(metric.scope, "run"))
+        for name in (metric.name, own):
+            names.setdefault(name, place)
+    for name, metric in settable().items():
+        names[name] = (str(metric.kind), str(metric.field), "run")
+    return names
+
+
+def judged(name: str) -> tuple[str, str, str]:
+    """Where a rule on a metric finds its values: record kind, field, and scope (``run``, ``backend``, ``process``).
+
+    A name that the catalog does not know is a custom metric's.
+    """
+    return _judgeable().get(name, ("custom", name, "run"))
+
+
 SUMMARY_NAMES: dict[tuple[str, str], str] = {
     **{("circuit", m.field): f"circuit_{m.field}" for m in CIRCUIT if m.field},
     **{("backend", m.field): f"backend_{m.field}" for m in BACKEND if m.field},
+    **{("alert", field): f"alert_{field}" for field in ("value", "threshold", "firing")},
 }
 """What summaries call a field of a record kind, where its bare name could be a state's or the user's own."""
 
@@ -219,6 +256,11 @@ _CHAPTERS = (
     ("Circuits and cost", "From `log_circuit_execution`.", CIRCUIT),
     ("Backends", "From `log_backend_status`: facts of a machine, whichever run asked for them.", BACKEND),
     ("Your own", "Any other name in `log_metrics`, and plug-in metrics.", CUSTOM),
+    (
+        "Alerts",
+        "The labels are those of the run, of the backend or of the process, and `alert`; see `docs/alerts.md`.",
+        ALERT,
+    ),
     ("Process, machine and the monitor itself", "Beside prometheus_client's own `process_*`.", PROCESS),
 )
 

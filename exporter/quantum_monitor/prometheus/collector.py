@@ -13,11 +13,14 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from quantum_monitor._version import __version__
+from quantum_monitor.activity import Activity
+from quantum_monitor.alerts.board import AlertRow
+from quantum_monitor.alerts.shared import SharedAlerts
 from quantum_monitor.faults import FAULTS
 from quantum_monitor.prometheus import catalog
 from quantum_monitor.prometheus.buckets import Buckets
 from quantum_monitor.prometheus.catalog import Metric
-from quantum_monitor.run import LOG_CALLS, Activity, Run
+from quantum_monitor.run import LOG_CALLS, Run
 
 SCRAPE_THREAD = "quantum-monitor-scrape"
 """Name of the threads in which our own server answers; any other thread that collects belongs to somebody else."""
@@ -31,8 +34,15 @@ _MACHINE_GAUGES = tuple((m.name, m.field) for m in catalog.PROCESS if m.field)
 
 
 # Shown at 0 from the start: a counter that appears at 1 has no increase.
-_KNOWN_DROPS = dict.fromkeys([("store", "queue_full"), ("store", "forked"), ("entropies", "budget")], 0)
-_KNOWN_KINDS = dict.fromkeys(["training", "state", "circuit", "backend", "system", "custom"], 0)
+_KNOWN_DROPS = dict.fromkeys(
+    [
+        *(("store", reason) for reason in ("queue_full", "forked")),
+        ("entropies", "budget"),
+        *(("alerts", reason) for reason in ("queue_full", "refused", "undelivered", "closed")),
+    ],
+    0,
+)
+_KNOWN_KINDS = dict.fromkeys(["training", "state", "circuit", "backend", "system", "custom", "alert"], 0)
 _KNOWN_PLACES = dict.fromkeys(["store", *LOG_CALLS], 0)
 
 
@@ -64,8 +74,8 @@ class Tally:
 class BackendStatus:
     """What is known of one backend, whichever run asked."""
 
-    def __init__(self, labels: Labels) -> None:
-        self.labels = labels
+    def __init__(self, labels: Labels, alerts: SharedAlerts) -> None:
+        self.labels, self.alerts = labels, alerts
         self.latest: dict[str, float] = {}
         self.error_ratios: dict[str, float] = {}
 
@@ -77,6 +87,7 @@ class MonitorCollector(Collector):
         runs: the runs to show, ended ones in their grace period included.
         backends: the backends to show.
         machine: latest machine sample, field to value.
+        machine_alerts: the alerts of the machine; None while no monitor is open.
         tally: counts of forgotten runs.
         on_collected: told when a collection is done, with the ``time.monotonic()`` of its start.
     """
@@ -87,10 +98,12 @@ class MonitorCollector(Collector):
         runs: Callable[[], Sequence[Run]],
         backends: Callable[[], Iterable[BackendStatus]],
         machine: Callable[[], Mapping[str, float]],
+        machine_alerts: Callable[[], SharedAlerts | None],
         tally: Callable[[], Tally],
         on_collected: Callable[[float], None],
     ) -> None:
         self._runs, self._backends, self._machine, self._tally = runs, backends, machine, tally
+        self._machine_alerts = machine_alerts
         self._on_collected = on_collected
 
     def describe(self) -> Iterator[Family]:
@@ -105,7 +118,7 @@ class MonitorCollector(Collector):
         for run in runs:
             _guarded("run", _show_run, run, page)
         _guarded("backend", lambda: _show_backends(self._backends(), page))
-        _guarded("machine", lambda: _show_machine(self._machine(), page))
+        _guarded("machine", lambda: _show_machine(self._machine(), self._machine_alerts(), page))
         _guarded("self", lambda: _show_self(self._tally(), runs, page))
         yield from page.families()
         self._on_collected(started)
@@ -149,6 +162,7 @@ def _show_run(run: Run, page: _Page) -> None:
         custom = run.custom.copy()
         circuits = {backend: activity.copy() for backend, activity in run.circuits.items()}
         status = run.status
+        alerts = list(run.alerts.board.rows())
     page.show("quantum_run_info", 1, {**labels, "run_id": run.run_id, **run.facts})
     for name in catalog.RUN_STATUSES:
         page.show("quantum_run_status", float(name == status), {**labels, "status": name})
@@ -160,6 +174,7 @@ def _show_run(run: Run, page: _Page) -> None:
         page.show("quantum_custom_metric", value, {**labels, "name": name})
     for backend, activity in circuits.items():
         _show_activity(activity, {**labels, "backend": backend}, page)
+    _show_alerts(labels, alerts, page)
 
 
 def _single_values(run: Run) -> dict[str, float]:
@@ -206,12 +221,26 @@ def _show_backends(backends: Iterable[BackendStatus], page: _Page) -> None:
                 page.show(name, backend.latest[field], backend.labels)
         for operation, ratio in backend.error_ratios.copy().items():
             page.show("quantum_backend_error_ratio", ratio, {**backend.labels, "operation": operation})
+        _show_alerts(*backend.alerts.rows(), page)
 
 
-def _show_machine(machine: Mapping[str, float], page: _Page) -> None:
+def _show_alerts(scope: Mapping[str, str], alerts: Iterable[AlertRow], page: _Page) -> None:
+    for row in alerts:
+        labels = {**scope, "alert": row.alert}
+        if row.value is not None:
+            page.show("quantum_alert_value", row.value, labels)
+        page.show("quantum_alert_threshold", row.threshold, labels)
+        labels = {**labels, "severity": row.severity}
+        page.show("quantum_alert_firing", float(row.firing), labels)
+        page.show("quantum_alerts_total", row.times_fired, labels)
+
+
+def _show_machine(machine: Mapping[str, float], alerts: SharedAlerts | None, page: _Page) -> None:
     for name, field in _MACHINE_GAUGES:
         if field in machine:
             page.show(name, machine[field], {})
+    if alerts is not None:
+        _show_alerts(*alerts.rows(), page)
 
 
 def _show_self(tally: Tally, runs: Sequence[Run], page: _Page) -> None:

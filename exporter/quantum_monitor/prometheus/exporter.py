@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
+from quantum_monitor.alerts.shared import SharedAlerts
+from quantum_monitor.alerts.watcher import Watcher
 from quantum_monitor.faults import FAULTS
 from quantum_monitor.names import LABEL_LENGTH, label_value
 from quantum_monitor.prometheus.collector import SCRAPE_THREAD, BackendStatus, MonitorCollector, Tally
-from quantum_monitor.prometheus.discovery import Announcement, announce
+from quantum_monitor.prometheus.endpoints import Endpoints
 from quantum_monitor.prometheus.system import SystemSampler
 
 if TYPE_CHECKING:
-    from quantum_monitor.config import Settings
-    from quantum_monitor.prometheus.server import MetricsServer
+    from quantum_monitor.alerts.board import Keep
+    from quantum_monitor.alerts.system import QuantumAlertSystem
     from quantum_monitor.run import Run
 
 OnSample = Callable[[Mapping[str, float]], None]
@@ -32,6 +34,7 @@ _NAMES_REMEMBERED = 10_000
 _BACKENDS_AT_MOST = 100
 _OPERATIONS_AT_MOST = 20
 _MACHINE_SAMPLE_AGE = 1.0
+_MACHINE_JUDGED_SECONDS = 10.0
 
 
 @dataclass
@@ -39,15 +42,6 @@ class _Ended:
     run: Run
     since: float
     seen: bool = False
-
-
-@dataclass
-class Endpoint:
-    """A served address, shared by the monitors that asked for it."""
-
-    server: MetricsServer
-    announcement: Announcement | None
-    users: int = 1
 
 
 class Exporter:
@@ -66,14 +60,18 @@ class Exporter:
         self._ended: list[_Ended] = []
         self._tally = Tally()
         self._backends: dict[tuple[tuple[str, str], ...], BackendStatus] = {}
-        self._endpoints: dict[tuple[object, ...], Endpoint] = {}
+        self.endpoints = Endpoints(registry, self.scraped, self._about)
         self._names: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._seen = threading.Condition()
         self._last_seen = 0.0
+        self._systems: list[tuple[QuantumAlertSystem, Keep]] = []
+        self._machine_alerts: SharedAlerts | None = None
+        self._watcher = Watcher(self.look_at_alerts)
         collector = MonitorCollector(
             runs=self.runs,
             backends=lambda: list(self._backends.values()),
-            machine=lambda: self.machine.latest(_MACHINE_SAMPLE_AGE),
+            machine=lambda: self._judged_sample(_MACHINE_SAMPLE_AGE),
+            machine_alerts=lambda: self._machine_alerts,
             tally=self.tally,
             on_collected=self._collected,
         )
@@ -102,8 +100,56 @@ class Exporter:
             self.machine.stop()
 
     def _sampled(self, sample: Mapping[str, float]) -> None:
+        self._judge_machine(sample)
         for _, on_sample in list(self._samplings.values()):
             on_sample(sample)
+
+    # Alerts
+
+    def judge_by(self, system: QuantumAlertSystem, keep: Keep) -> None:
+        """Judge the machine by the thresholds of this system; of several, by those of the latest."""
+        with self._lock:
+            self._systems.append((system, keep))
+            self._judge_machine_by_the_latest()
+        self._watcher.start(system)
+
+    def judge_no_more(self, system: QuantumAlertSystem) -> None:
+        """This system's monitor is closed."""
+        self._watcher.stop(system)
+        with self._lock:
+            self._systems = [(other, keep) for other, keep in self._systems if other is not system]
+            self._judge_machine_by_the_latest()
+
+    def _judge_machine_by_the_latest(self) -> None:
+        if not self._systems:
+            self._machine_alerts = None
+        elif self._machine_alerts is None:
+            self._machine_alerts = SharedAlerts("process", {}, *self._systems[-1])
+        else:
+            self._machine_alerts.adopt(*self._systems[-1])
+
+    def _judged_sample(self, max_age: float) -> Mapping[str, float]:
+        sample = self.machine.latest(max_age)
+        self._judge_machine(sample)
+        return sample
+
+    def _judge_machine(self, sample: Mapping[str, float]) -> None:
+        alerts = self._machine_alerts
+        if alerts is not None:
+            alerts.machine(sample)
+
+    def look_at_alerts(self) -> None:
+        """Judge what time changes, of every run, backend and the machine."""
+        with self._lock:
+            runs, backends = list(self._live), list(self._backends.values())
+        for run in runs:
+            run.look_at_alerts()
+        for backend in backends:
+            backend.alerts.look()
+        self._judged_sample(_MACHINE_JUDGED_SECONDS)
+        alerts = self._machine_alerts
+        if alerts is not None:
+            alerts.look()
 
     # What is shown
 
@@ -165,10 +211,16 @@ class Exporter:
         self,
         name: str,
         constant_labels: Mapping[str, str],
+        *,
         fields: Mapping[str, float],
         error_ratios: Mapping[str, float],
+        system: QuantumAlertSystem,
+        keep: Keep,
     ) -> None:
-        """Show what was reported of a backend, unless there are too many of them, or of its operations."""
+        """Show what was reported of a backend, unless there are too many of them, or of its operations.
+
+        Whoever reports it judges it, by the thresholds of its alert system.
+        """
         labels = {"backend": name, **constant_labels}
         key = tuple(sorted(labels.items()))
         with self._lock:
@@ -177,13 +229,16 @@ class Exporter:
                 if len(self._backends) >= _BACKENDS_AT_MOST:
                     self._reject_series(f"quantum_backend_* has its {_BACKENDS_AT_MOST} backends")
                     return
-                status = self._backends[key] = BackendStatus(labels)
+                status = self._backends[key] = BackendStatus(labels, SharedAlerts("backend", labels, system, keep))
             status.latest.update(fields)
             for operation, ratio in error_ratios.items():
                 if operation in status.error_ratios or len(status.error_ratios) < _OPERATIONS_AT_MOST:
                     status.error_ratios[operation] = ratio
                 else:
                     self._reject_series(f"quantum_backend_error_ratio has its {_OPERATIONS_AT_MOST} operations")
+            shown = {operation: ratio for operation, ratio in error_ratios.items() if operation in status.error_ratios}
+        status.alerts.adopt(system, keep)
+        status.alerts.backend(fields, shown)
 
     def _reject_series(self, reason: str) -> None:
         self._tally.series_rejected += 1
@@ -217,89 +272,24 @@ class Exporter:
         with self._seen:
             return self._seen.wait_for(lambda: self._last_seen >= since, timeout)
 
-    # How it is served
-
-    def serve(self, settings: Settings) -> Endpoint | None:
-        """The endpoint that the settings ask for; monitors that ask for the same one share it.
-
-        None where they ask for none, or where the machine has nothing left to serve it with, which is counted.
-
-        Raises:
-            ValueError: an address that is not of this machine, a certificate that cannot be read, and the like.
-        """
-        if settings.metrics_port is None:
-            return None
-        key = _endpoint_key(settings)
-        with self._lock:
-            endpoint = self._endpoints.get(key)
-            if endpoint is not None:
-                endpoint.users += 1
-                return endpoint
-            try:
-                server = _start_server(self, settings, settings.metrics_port)
-            except (OSError, RuntimeError) as error:  # no port, file descriptor or thread left
-                FAULTS.rejected("endpoint", error)
-                return None
-            endpoint = self._endpoints[key] = Endpoint(server, _announce(server, settings))
-            return endpoint
-
-    def release(self, endpoint: Endpoint) -> None:
-        """Give an endpoint back; the last user closes it."""
-        with self._lock:
-            endpoint.users -= 1
-            if endpoint.users > 0:
-                return
-            self._endpoints = {key: other for key, other in self._endpoints.items() if other is not endpoint}
-        if endpoint.announcement is not None:
-            endpoint.announcement.withdraw()
-        endpoint.server.close()
+    def _about(self) -> dict[str, str]:
+        return {f"{run.experiment} / {run.label}": _standing(run) for run in self.runs()}
 
     def _after_fork(self) -> None:
         """In a forked child: what the parent has shown is the parent's to show, and so is its endpoint."""
         self._lock = threading.RLock()
         self._seen = threading.Condition()
         self._live, self._ended, self._tally = [], [], Tally()
-        self._backends, self._endpoints = {}, {}
+        self._systems, self._machine_alerts = [], None
+        self._watcher.renew()
+        self._backends = {}
+        self.endpoints.renew()
         self.registry._lock = threading.Lock()
 
 
 def _over(ended: _Ended, now: float) -> bool:
     age = now - ended.since
     return age > _UNSEEN_SECONDS_AT_MOST or (ended.seen and age > ended.run.settings.grace_period)
-
-
-def _endpoint_key(settings: Settings) -> tuple[object, ...]:
-    return (
-        settings.metrics_addr,
-        settings.metrics_port,
-        settings.tls_cert_file,
-        settings.tls_key_file,
-        settings.tls_client_ca_file,
-        settings.basic_auth_user,
-        settings.basic_auth_password,
-        settings.discovery_dir,
-    )
-
-
-def _start_server(exporter: Exporter, settings: Settings, port: int) -> MetricsServer:
-    # Not at the top: server, TLS and text format are a sixth of the import of all of ours.
-    from quantum_monitor.prometheus.access import BasicAuth, Tls
-    from quantum_monitor.prometheus.server import MetricsServer
-
-    tls = auth = None
-    if settings.tls_cert_file is not None:
-        tls = Tls(settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file)
-    if settings.basic_auth_user is not None and settings.basic_auth_password is not None:
-        auth = BasicAuth(settings.basic_auth_user, settings.basic_auth_password)
-    return MetricsServer(
-        exporter.registry,
-        addr=settings.metrics_addr,
-        port=port,
-        tls=tls,
-        basic_auth=auth,
-        on_scrape=exporter.scraped,
-        about=lambda: {f"{run.experiment} / {run.label}": _standing(run) for run in exporter.runs()},
-    )
 
 
 def _standing(run: Run) -> str:
@@ -309,12 +299,6 @@ def _standing(run: Run) -> str:
     parts += [f"loss {loss:.6g}"] if loss is not None else []
     parts += [f"fidelity {fidelity:.4f}"] if fidelity is not None else []
     return ", ".join(parts)
-
-
-def _announce(server: MetricsServer, settings: Settings) -> Announcement | None:
-    if settings.discovery_dir is None:
-        return None
-    return announce(settings.discovery_dir, host=server.addr, port=server.port, scheme=server.scheme)
 
 
 _EXPORTERS: dict[CollectorRegistry, Exporter] = {}

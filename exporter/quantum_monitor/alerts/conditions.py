@@ -1,0 +1,220 @@
+"""What alerts are judged by: from the records of a run or a backend to the value that a threshold is compared with."""
+
+from __future__ import annotations
+
+import math
+import weakref
+import zlib
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice, pairwise
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantum_monitor.record import Record
+
+MEDIAN_WINDOW = 10
+"""Values that a rolling median is taken over."""
+PLATEAU_WINDOW = 100
+"""Steps for which a gradient must have been flat to be called a plateau."""
+_COSTS_KEPT = 50
+_COSTS_AT_LEAST = 5
+_AS_DEAR = 0.9  # of a cost: another one of this much or more is of the same level
+_LEVEL_AT_LEAST = 2
+_CURRENCIES_AT_MOST = 10
+_PRICES_AT_MOST = 500  # pairs of backend and currency
+_EXECUTIONS_KEPT = 50
+_EXECUTIONS_AT_LEAST = 10
+_PACE_STEPS = 100
+_PROBED = 1_024
+_RECORDS_LOOKED_AT = 400  # other training records than steps may stand between them
+
+
+class RollingMedian:
+    """The rolling median of the last ten values, and the best that it has been.
+
+    Medians on both sides: the best single value of a noisy run lies above everything that follows.
+    """
+
+    def __init__(self) -> None:
+        self._values: deque[float] = deque(maxlen=MEDIAN_WINDOW)
+        self._best = -math.inf
+        self._step: int | None = None
+
+    def begins_anew(self, step: int | None) -> bool:
+        """Whether the step number of the value to come goes back; then what came before is forgotten.
+
+        Each quantity has its own: what the background measures of a state comes after quick values of later steps.
+        """
+        before, self._step = self._step, self._step if step is None else step
+        anew = before is not None and step is not None and step < before
+        if anew:
+            self.restart()
+        return anew
+
+    def take(self, value: float) -> tuple[float, float] | None:
+        """Take in a value; the best median so far and the present one, or None before there are ten values."""
+        if not math.isfinite(value):
+            return None
+        self._values.append(value)
+        if len(self._values) < MEDIAN_WINDOW:
+            return None
+        present = median(self._values)
+        self._best = max(self._best, present)
+        return self._best, present
+
+    def restart(self) -> None:
+        """Begin anew."""
+        self._values.clear()
+        self._best = -math.inf
+
+
+class CostSpikes:
+    """The cost of an execution over what is usual on the same backend in the same currency.
+
+    Usual is the median of recent costs; or, where two of them were as dear as this one, the median of such: a batch
+    with cheap and dear circuits has two levels, and neither is a spike.
+    """
+
+    def __init__(self) -> None:
+        self._recent: dict[tuple[str, str], deque[float]] = {}
+
+    def take(self, cost: float, backend: str = "", currency: str = "") -> float | None:
+        """Take in a cost; None before five are known, and where they cost nothing."""
+        recent = self._recent.get((backend, currency))
+        if recent is None:
+            if len(self._recent) >= _PRICES_AT_MOST:
+                return None
+            recent = self._recent[backend, currency] = deque(maxlen=_COSTS_KEPT)
+        usual = median(recent) if len(recent) >= _COSTS_AT_LEAST else 0.0
+        if cost > usual > 0:
+            as_dear = [other for other in recent if other >= _AS_DEAR * cost]
+            usual = median(as_dear) if len(as_dear) >= _LEVEL_AT_LEAST else usual
+        recent.append(cost)
+        return cost / usual if usual > 0 else None
+
+
+class Spending:
+    """The money spent: the largest sum of one currency, for sums of several mean nothing. Ten of them at most."""
+
+    def __init__(self) -> None:
+        self._spent: dict[str, float] = {}
+
+    def take(self, cost: float, currency: str) -> float:
+        """Take in a cost; what was spent up to now."""
+        if currency in self._spent or len(self._spent) < _CURRENCIES_AT_MOST:
+            self._spent[currency] = self._spent.get(currency, 0.0) + cost
+        return max(self._spent.values())
+
+
+class FailureShare:
+    """The share of failed executions among the last 50; a cancelled one is neither a failure nor a success."""
+
+    def __init__(self) -> None:
+        self._failed: deque[bool] = deque(maxlen=_EXECUTIONS_KEPT)
+        self._failures = 0
+
+    def take(self, status: str) -> float | None:
+        """Take in how an execution ended; None before ten have ended."""
+        if status == "cancelled":
+            return None
+        if len(self._failed) == _EXECUTIONS_KEPT:
+            self._failures -= self._failed[0]
+        self._failed.append(status == "failed")
+        self._failures += status == "failed"
+        return self._failures / len(self._failed) if len(self._failed) >= _EXECUTIONS_AT_LEAST else None
+
+
+class ErrorRates:
+    """The largest rise of an operation's error rate above the lowest seen for it."""
+
+    def __init__(self) -> None:
+        self._lowest: dict[str, float] = {}
+        self._present: dict[str, float] = {}
+
+    def take(self, ratios: Mapping[str, float]) -> float:
+        """Take in error rates by operation; operations that are absent keep theirs."""
+        self._present.update(ratios)
+        for operation, ratio in ratios.items():
+            self._lowest[operation] = min(ratio, self._lowest.get(operation, math.inf))
+        return max(ratio - self._lowest[operation] for operation, ratio in self._present.items())
+
+
+class References:
+    """Notices when states are compared with another reference than before."""
+
+    def __init__(self) -> None:
+        self._known: weakref.ref[object] | None = None
+        self._content: tuple[object, ...] = ()
+        self._probe: tuple[object, ...] = ()
+
+    def changed(self, given: object, array: NDArray[np.generic]) -> bool:
+        """Whether this reference is another one than before; the first is no change.
+
+        The object that was given before is probed in some places only; any other is read as a whole, which takes a
+        millisecond for each million amplitudes.
+        """
+        probe = _checksum(array.reshape(-1)[:: max(1, array.size // _PROBED)])
+        if self._known is not None and self._known() is given and probe == self._probe:
+            return False
+        content = (array.shape, _checksum(array))
+        changed = bool(self._content) and content != self._content
+        self._content, self._probe = content, probe
+        try:
+            self._known = weakref.ref(given)
+        except TypeError:  # a list
+            self._known = None
+        return changed
+
+
+def _checksum(array: NDArray[np.generic]) -> tuple[str, int]:
+    flat = np.ascontiguousarray(array).reshape(-1)
+    return flat.dtype.str, zlib.crc32(flat.view(np.uint8).data)
+
+
+def flattest(history: deque[Record]) -> float | None:
+    """The largest component variance of the last 100 steps that have one; None where there is none."""
+    latest = islice(reversed(history), _RECORDS_LOOKED_AT)
+    variances = (record.fields.get("gradient_component_variance") for record in latest)
+    return max(islice((variance for variance in variances if variance is not None), PLATEAU_WINDOW), default=None)
+
+
+def recent_loss(history: deque[Record]) -> float | None:
+    """The median of the last ten finite losses; None without any."""
+    losses = list(islice(finite_losses(islice(reversed(history), _RECORDS_LOOKED_AT)), MEDIAN_WINDOW))
+    return median(losses) if losses else None
+
+
+def finite_losses(records: Iterable[Record]) -> Iterator[float]:
+    """The losses of records, without NaN and infinite ones."""
+    return filter(math.isfinite, (record.fields.get("loss", math.nan) for record in records))
+
+
+def records_after(history: deque[Record], last: Record | None) -> list[Record]:
+    """The records from this one on, oldest first; the latest 400 at most."""
+    latest = []
+    for record in islice(reversed(history), _RECORDS_LOOKED_AT):
+        latest.append(record)
+        if record is last:
+            break
+    return latest[::-1]
+
+
+def since_restart(records: Sequence[Record]) -> int | None:
+    """Where in these records a training loop was started anew, as its step numbers tell: the index of its first step.
+
+    None where it was not; of several starts, the last.
+    """
+    numbered = [(index, record.step) for index, record in enumerate(records) if record.step is not None]
+    starts = (later for (_, before), (later, number) in pairwise(numbered) if number < before)
+    return max(starts, default=None)
+
+
+def pace(history: deque[Record]) -> float | None:
+    """The median time from one step to the next over the last hundred, in seconds; None where there are no two."""
+    latest = islice(reversed(history), _RECORDS_LOOKED_AT)
+    times = list(islice((record.time for record in latest if "loss" in record.fields), _PACE_STEPS + 1))
+    between = [later - earlier for later, earlier in pairwise(times)]
+    return max(0.0, median(between)) if between else None

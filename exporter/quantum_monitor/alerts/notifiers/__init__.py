@@ -1,0 +1,1 @@
+"""Notifiers tell people of alerts without Prometheus: Slack, e-mail, Alertmanager, a webhook, the log."""
