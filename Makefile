@@ -9,11 +9,15 @@ VENV := .venv
 BENCH_VENV := .venv-bench
 INPUTS := pyproject.toml constraints.txt
 INSTALL := -m pip --disable-pip-version-check install --quiet
+# A program on PATH is used before an unpacked one.
+WITH_SERVERS := PATH="$$PATH:$(CURDIR)/.servers/bin"
+# Version 2 is a plug-in of docker, version 1 a program of its own.
+COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 export PIP_USER := 0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format generate servers bench constraints clean
+.PHONY: help demo test check format generate dashboards rules servers stack up down secrets bench constraints clean
 
 help: ## list the targets
 	@echo 'make TARGET [PYTHON=python3.12] [ARGS="..."]'
@@ -31,16 +35,47 @@ check: $(VENV)/.test-ready ## lint, formatting, types, and generated files in st
 	@$(VENV)/bin/python -m ruff format --check
 	@$(VENV)/bin/python -m mypy
 	@$(VENV)/bin/python scripts/generate.py --check
+	@$(VENV)/bin/python -m quantum_monitor.grafana.generate --check
 
 format: $(VENV)/.test-ready ## mend what ruff can mend by itself
 	@$(VENV)/bin/python -m ruff check --fix-only
 	@$(VENV)/bin/python -m ruff format
 
-generate: $(VENV)/.test-ready ## rewrite the files that are generated from the code (docs/metrics.md)
+generate: $(VENV)/.test-ready ## rewrite the files that are generated from the code: tables in docs, local routing (dashboards: see there)
 	@$(VENV)/bin/python scripts/generate.py
 
-servers: ## unpack Prometheus, Alertmanager and Pushgateway into .servers, installing and starting nothing
+dashboards: $(VENV)/.test-ready ## write dashboards/json from the definitions beside it
+	@$(VENV)/bin/python -m quantum_monitor.grafana.generate
+
+rules: servers ## check the rules, run their unit tests, check Prometheus and Alertmanager configuration
+	@$(WITH_SERVERS) promtool check rules --lint=all --lint-fatal alertmanager/rules/*.rules.yml
+	@$(WITH_SERVERS) promtool test rules alertmanager/rules/tests/*.test.yml
+	@$(WITH_SERVERS) promtool check config --syntax-only prometheus/prometheus.yml
+	@$(WITH_SERVERS) amtool check-config alertmanager/alertmanager.yml alertmanager/alertmanager.local.yml
+
+servers: ## unpack Prometheus, Alertmanager, Pushgateway and docker-compose into .servers, installing and starting nothing
 	@$(PYTHON) scripts/servers.py
+
+stack: $(VENV)/.demo-ready servers ## run Prometheus and Alertmanager from local programs until Ctrl-C (ARGS="--data DIR")
+	@exec $(VENV)/bin/quantum-monitor stack $(ARGS)
+
+up: secrets ## start the compose stack: demo, Prometheus, Alertmanager, Grafana, Pushgateway, Mailpit
+	@$(COMPOSE) up --detach --build
+	@echo 'Grafana http://localhost:3000  Prometheus http://localhost:9090  Alertmanager http://localhost:9093  e-mails http://localhost:8025'
+
+down: ## stop the compose stack; its volumes stay
+	@$(COMPOSE) down
+
+# What is there already stays as it is. The folders are closed to other users of this machine; the files in them are not, for a file
+# is mounted into a container with its mode, and the servers there have users of their own.
+secrets:
+	@mkdir -p -m 700 alertmanager/secrets dashboards/secrets
+	@password=dashboards/secrets/grafana_admin_password; [ -e "$$password" ] || { \
+	  head -c 18 /dev/urandom | base64 | tr -d '\n' >"$$password" && chmod 644 "$$password" && \
+	  echo "The password of Grafana's admin is in $$password"; }
+	@for name in $$(ls alertmanager/secrets.example | grep -v README); do [ -e "alertmanager/secrets/$$name" ] || { \
+	  cp "alertmanager/secrets.example/$$name" alertmanager/secrets/ && chmod 644 "alertmanager/secrets/$$name" && \
+	  echo "alertmanager/secrets/$$name is an example: put your own in it to tell people"; }; done
 
 bench: $(BENCH_VENV)/.bench-ready ## measure side by side with peers, all or ONLY=entropy; results in benchmarks/results
 	@$(BENCH_VENV)/bin/python -m benchmarks $(ONLY)

@@ -10,12 +10,14 @@ from pathlib import Path
 
 from quantum_monitor.alerts import documentation
 from quantum_monitor.prometheus import catalog
+from quantum_monitor.stack import configuration
 
 ROOT = Path(__file__).resolve().parent.parent
 
 GENERATED: dict[str, Callable[[], str]] = {
     "docs/metrics.md": catalog.markdown,
     "docs/alerts.md": documentation.markdown,
+    "alertmanager/alertmanager.local.yml": configuration.with_mailpit,
 }
 """File to the function that returns its text."""
 

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from quantum_monitor import assets
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCES = ROOT / "exporter"
 
@@ -166,6 +168,31 @@ def test_the_source_distribution_holds_sources_and_nothing_that_was_made(clean: 
     assert {"pyproject.toml", "LICENSE", "README.md", "exporter/quantum_monitor/py.typed"} <= names
     made = [name for name in names if {"__pycache__", ".venv", ".servers", "quantum_monitoring"} & set(name.split("/"))]
     assert made == []
+
+
+def test_dashboards_rules_and_configuration_travel_with_the_wheel(clean: Clean, tmp_path: Path) -> None:
+    """What is written outside of a checkout is what the checkout holds."""
+    clean.run(clean.python.parent / "quantum-monitor", "assets", tmp_path / "from-wheel", cwd=tmp_path)
+    here = assets.texts()
+    written = {
+        file.relative_to(tmp_path / "from-wheel").as_posix(): file.read_text(encoding="utf-8")
+        for file in (tmp_path / "from-wheel").rglob("*")
+        if file.is_file()
+    }
+    assert written == here
+
+
+def test_no_secret_of_the_checkout_travels(clean: Clean) -> None:
+    with zipfile.ZipFile(clean.wheel) as wheel, tarfile.open(clean.sdist) as sdist:
+        names = [*wheel.namelist(), *sdist.getnames()]
+    assert [name for name in names if "secrets" in name.split("/")] == []
+
+
+def test_the_source_distribution_holds_what_the_container_and_the_wheel_are_built_from(clean: Clean) -> None:
+    with tarfile.open(clean.sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    missing = {"Dockerfile", ".dockerignore", "docker-compose.yml", *assets.PATHS} - names
+    assert {path for path in missing if not any(name.startswith(f"{path}/") for name in names)} == set()
 
 
 @pytest.mark.parametrize("regular", [False, True], ids=["namespace", "regular"])
