@@ -92,7 +92,7 @@ class Board:
         for key, entry in list(self.entries.items()):
             if key not in rules or _judged_by(entry.rule) != _judged_by(rules[key][0]):
                 self._follow(entry, entry.state.forget(now), now)
-                del self.entries[key]
+                self.entries.pop(key, None)  # a signal handler that changes thresholds may have been faster
         for key, (rule, threshold) in rules.items():
             known = self.entries.get(key)
             if known is None:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Mapping
 
-import numpy as np
-
-_COSTS_KEPT = 50
-_COSTS_AT_LEAST = 5
+from quantum_monitor.alerts.conditions import CostSpikes
 
 Numbers = Mapping[str, float]
 """Values under the first names of a rule's ``reads``; what was not measured is absent."""
@@ -25,7 +21,7 @@ class Looks:
     def __init__(self) -> None:
         self._best_entanglement = 0.0
         self._lowest_error_rate = math.inf
-        self._costs: deque[float] = deque(maxlen=_COSTS_KEPT)
+        self._cost_spikes = CostSpikes()
         self._not_finite = 0
         self._special: dict[str, Callable[[Numbers], float | None]] = {
             "fidelity_drop": self._fidelity_drop,
@@ -66,11 +62,7 @@ class Looks:
 
     def _cost_spike(self, numbers: Numbers) -> float | None:
         cost = numbers["cost"]
-        if not math.isfinite(cost):
-            return math.nan
-        recent = float(np.median(self._costs)) if len(self._costs) >= _COSTS_AT_LEAST else 0.0
-        self._costs.append(cost)
-        return cost / recent if recent > 0 else None
+        return self._cost_spikes.take(cost) if math.isfinite(cost) else math.nan
 
     def _error_rate_increase(self, numbers: Numbers) -> float | None:
         rate = next(iter(numbers.values()))

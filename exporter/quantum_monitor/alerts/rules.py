@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import SupportsFloat
 
+from quantum_monitor.names import label_value
+
 Problems = list[tuple[str, str]]
 """What is wrong in an ``alert_config``: key and sentence."""
 
@@ -115,13 +117,15 @@ ALERTS: tuple[AlertRule, ...] = (
     AlertRule("training_stalled", 300.0, Severity.MEDIUM, "run", "quantum-training",
               "seconds since the last training step",
               "The last training step or execution was longer ago than this, in seconds, and than ten median steps. "
-              "Suspended while a job is known to wait or run on a backend.", ("seconds_since_last_step",)),
+              "Suspended while a job is known to wait or run on a backend; ten times as patient before two steps are "
+              "known.", ("seconds_since_last_step",)),
     AlertRule("queue_time_limit", 300.0, Severity.LOW, "run", "quantum-circuits",
               "queue time in seconds",
               "An execution waited longer than this in the backend's queue, in seconds.", ("queue_time",)),
     AlertRule("cost_spike", 2.0, Severity.MEDIUM, "run", "quantum-cost",
               "cost over the median of recent ones",
-              "An execution cost more than this many times the median of the backend's recent ones (five at least).",
+              "An execution cost more than this many times the median of the backend's recent ones (five at least), "
+              "or of those that were about as dear, where there were two.",
               ("cost",)),
     AlertRule("cost_budget", None, Severity.HIGH, "run", "quantum-cost",
               "money spent",
@@ -180,8 +184,8 @@ PROMETHEUS_ALERTS: tuple[PrometheusAlert, ...] = (
     PrometheusAlert("exporter_down", Severity.HIGH, "instance", "quantum-health",
                     "Prometheus cannot scrape a training process that announced itself.", 60.0),
     PrometheusAlert("run_vanished", Severity.HIGH, "run", "quantum-overview",
-                    "A run was running within the last ten minutes, and now its process does not answer and has shown no "
-                    "end: it was killed, or its machine is gone.", 60.0),
+                    "A run was running within the last ten minutes, and now its process does not answer and has shown "
+                    "no end: it was killed, or its machine is gone.", 60.0),
     PrometheusAlert("run_failed", Severity.MEDIUM, "run", "quantum-overview",
                     "A run ended as failed within the last ten minutes."),
     PrometheusAlert("run_finished", Severity.LOW, "run", "quantum-overview",
@@ -189,8 +193,8 @@ PROMETHEUS_ALERTS: tuple[PrometheusAlert, ...] = (
     PrometheusAlert("budget_forecast", Severity.MEDIUM, "run", "quantum-cost",
                     "By the highest forecast of the last hour, the run goes over its budget within six hours.", 300.0),
     PrometheusAlert("records_dropped", Severity.MEDIUM, "process", "quantum-health",
-                    "Records were lost within the last ten minutes: a sink did not take them. States that are skipped to "
-                    "stay within the time budget do not count."),
+                    "Records were lost within the last ten minutes: a sink did not take them. States that are skipped "
+                    "to stay within the time budget do not count."),
     PrometheusAlert("tracker_behind", Severity.LOW, "process", "quantum-health",
                     "Records have waited for a sink, in growing number, for a quarter of an hour.", 900.0),
     PrometheusAlert("custom_alert", Severity.MEDIUM, "run", "quantum-overview",
@@ -250,6 +254,8 @@ def read_alert_config(config: object) -> tuple[dict[str, float | MetricRule | No
 def _entry(key: object, value: object) -> float | MetricRule | None:
     if not isinstance(key, str) or not key.strip() or len(key) > NAME_LENGTH:
         raise WrongValueError(f"the name of an alert or metric is a text of 1 to {NAME_LENGTH} characters; write it so")
+    if label_value(key) != key:  # a surrogate or NUL in one name would cost every alert its series
+        raise WrongValueError(f"the name cannot be a label of a series; call it {label_value(key)!r}")
     if isinstance(value, MetricRule) and value.name == key:
         return value
     rule = BY_KEY.get(key)

@@ -73,6 +73,7 @@ class RunAlerts:
         """
         fields, board = record.fields, self.board
         if steps < self._plateau.due and self._brings_nothing_new(fields):
+            self._judge_by_plugins("training", fields, now)
             return
         finite = math.isfinite(fields.get("loss", 0.0)) and math.isfinite(fields.get("gradient_norm", 0.0))
         self._not_finite = 0 if finite else self._not_finite + 1
@@ -92,7 +93,7 @@ class RunAlerts:
     def _brings_nothing_new(self, fields: Mapping[str, float]) -> bool:
         """Whether a step that is not quiet changes nothing all the same: an explosion that goes on, or a rule kept."""
         norm = fields.get("gradient_norm", -math.inf)
-        if self._not_finite or self._plugged_in or not norm <= self._worst_norm:
+        if self._not_finite or not norm <= self._worst_norm:
             return False
         if not self.low <= fields.get("gradient_component_variance", self.low) <= self.high:
             return False
@@ -162,6 +163,9 @@ class RunAlerts:
         for key, field in self._own.get(kind, ()):
             if field in fields:
                 self.board.see(key, fields[field], now)
+        self._judge_by_plugins(kind, fields, now)
+
+    def _judge_by_plugins(self, kind: str, fields: Mapping[str, float], now: float) -> None:
         if plugins.ALERTS and kind != "custom":
             for alert, value in plugins.alert_values(kind, fields):
                 self.board.see(alert, value, now)
@@ -228,7 +232,7 @@ class RunAlerts:
         self._plateau.judge_by(thresholds.get("barren_plateau"))
         self._stall = thresholds.get("training_stalled", math.inf)
         self._own = board.system.own_rules("run")
-        self._plugged_in = any(plugin.on == "training" for plugin in plugins.ALERTS)
+        self._plugged_in = any(plugin.on == "training" and plugin.name in board.entries for plugin in plugins.ALERTS)
         self._set_bounds()
 
     def close(self) -> None:

@@ -78,7 +78,7 @@ class QuantumAlertSystem:
         self._callbacks: list[tuple[Callback, Subscriber]] = []
         self._notifiers: list[Subscriber] = []
         self._history: deque[Alert] = deque(maxlen=_HISTORY_LENGTH)
-        self._judged: weakref.WeakSet[Judged] = weakref.WeakSet()
+        self._judged: weakref.WeakValueDictionary[int, Judged] = weakref.WeakValueDictionary()
         _LIVE.add(self)
 
     # Thresholds
@@ -164,9 +164,9 @@ class QuantumAlertSystem:
 
     def tell(self, alert: Alert) -> None:
         """Report an alert that a record began or ended."""
-        with self._lock:
-            self._history.append(alert)
-            subscribers = [*self._notifiers, *(own_thread for _, own_thread in self._callbacks)]
+        # Without the lock: its holder may have been interrupted by a signal handler that waits for the caller's.
+        self._history.append(alert)
+        subscribers = [*self._notifiers, *(own_thread for _, own_thread in self._callbacks)]
         for subscriber in subscribers:
             subscriber.put(dict(alert))
         # A loop of small NumPy calls never leaves the interpreter to another thread for long enough: this once, the
@@ -186,8 +186,7 @@ class QuantumAlertSystem:
     @property
     def alert_history(self) -> list[Alert]:
         """The last 1,000 reports, oldest first: firing (also when repeated) and resolved."""
-        with self._lock:
-            return [dict(alert) for alert in self._history]
+        return [dict(alert) for alert in self._history.copy()]
 
     @property
     def active_alerts(self) -> list[Alert]:
@@ -218,12 +217,11 @@ class QuantumAlertSystem:
 
     def judge(self, judged_here: Judged) -> None:
         """Have it follow changes of the thresholds, for as long as it lives."""
-        with self._lock:
-            self._judged.add(judged_here)
+        self._judged[id(judged_here)] = judged_here
 
     def _judged_here(self) -> list[Judged]:
-        with self._lock:  # a weak set cannot be read while it grows
-            return list(self._judged)
+        references = self._judged.valuerefs()  # a copy: values() cannot be read while others are added
+        return [found for reference in references if (found := reference()) is not None]
 
     def describe(self, entry: Entry, word: str, labels: Mapping[str, str], *, ended: bool = False) -> Alert:
         """The report of an alert that stands as ``word`` says; ``ended`` where it is watched no more."""
@@ -313,7 +311,7 @@ def _renew_locks() -> None:
     """In a forked child: another thread of the parent may have held them, and its runs are its own to judge."""
     for system in list(_LIVE):
         system._lock = threading.RLock()
-        system._judged = weakref.WeakSet()
+        system._judged = weakref.WeakValueDictionary()
 
 
 os.register_at_fork(after_in_child=_renew_locks)
