@@ -170,6 +170,11 @@ class QuantumMonitor:
             if self._closed:  # started again, without an endpoint
                 self._closed = False
                 OPEN.append(self)
+                self.alert_system.reopen()
+                if self._settings.notifiers:
+                    self._start_notifiers()
+            # Again, where the monitor was closed before, or a fork left the watcher's thread in the parent.
+            self._exporter.judge_by(self.alert_system, self._keep_alert)
             run_id = secrets.token_hex(16)
             shown = text(name if name is not None else "") or run_id[:8]
             settings = self._settings

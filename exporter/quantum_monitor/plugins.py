@@ -100,8 +100,8 @@ def alert_rule(
 
     The function is called in the training thread with the fields of every record of a kind, as numbers by name
     (``loss``, ``gradient_norm`` ... as ``docs/metrics.md`` has them without their prefix), and returns the value to
-    judge, or None where there is nothing to judge. Register it before the run begins. ``alert_config`` can change its
-    threshold, ``{name: 0.2}``, or switch it off, ``{name: None}``.
+    judge, or None where there is nothing to judge. One that is registered while a run goes on is judged within a
+    second. ``alert_config`` can change its threshold, ``{name: 0.2}``, or switch it off, ``{name: None}``.
 
     Args:
         name: the alert's key: its type in reports and its label ``alert``; none of a built-in alert.

@@ -316,8 +316,8 @@ class Run:
 
     def note_alert(self, alert: Alert) -> None:
         """Keep a report of an alert in the store, where it stands on the time axis."""
-        fields = {name: alert[name] for name in ("value", "threshold")}
-        fields["firing"] = float(alert["state"] == "firing")
+        fields = {f"alert_{name}": alert[name] for name in ("value", "threshold")}
+        fields["alert_firing"] = float(alert["state"] == "firing")
         labels = {"alert": alert["type"], "severity": alert["severity"]}
         with self.lock:
             record = Record("alert", alert["timestamp"], self.step_number, fields, labels)

@@ -13,7 +13,9 @@ from prometheus_client import Metric as Family
 from prometheus_client.registry import Collector
 
 from quantum_monitor import QuantumMonitor, plugins
+from quantum_monitor.alerts.shared import SharedAlerts
 from quantum_monitor.faults import FAULTS
+from quantum_monitor.prometheus.collector import BackendStatus
 
 NewMonitor = Callable[..., QuantumMonitor]
 Value = Callable[..., "float | None"]
@@ -115,11 +117,20 @@ def test_a_foreign_collector_that_raises_takes_nothing_else_with_it(new_monitor:
     assert FAULTS.errors["collector"] == before + 1
 
 
+def _break_a_backend(monitor: QuantumMonitor) -> None:
+    alerts = SharedAlerts("backend", {"backend": "x"}, monitor.alert_system)
+    alerts.rows = None  # type: ignore[assignment,method-assign]
+    monitor._exporter._backends[()] = BackendStatus({"backend": "x"}, alerts)
+
+
 @pytest.mark.parametrize(
     ("where", "breaks"),
     [
         ("collect_run", lambda monitor: setattr(monitor._run, "circuits", None)),
-        ("collect_backend", lambda monitor: monitor._exporter._backends.update(x=None)),
+        (
+            "collect_backend",
+            lambda monitor: monitor._exporter._backends.update(x=BackendStatus({"backend": "x"}, _no_alerts(monitor))),
+        ),
         ("collect_machine", lambda monitor: setattr(monitor._exporter.machine, "latest", None)),
     ],
 )

@@ -152,7 +152,8 @@ class Board:
             entry.began = 0.0
         elif entry.state.firing and self.judging:
             told_at = entry.told_at.get(self.system)
-            if told_at is None or now - told_at >= self.system.cooldown:
+            # What is only held needs no reminder: it is over already, unless it comes again.
+            if told_at is None or (now - told_at >= self.system.cooldown and entry.state.beyond):
                 entry.told[self.system], entry.told_at[self.system] = self.keep, now
                 self._report(entry, "firing", self.system, self.keep)
 

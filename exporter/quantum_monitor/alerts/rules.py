@@ -294,6 +294,12 @@ def _threshold(example: float | None, highest: float | None, value: object) -> f
 
 
 def _metric_rule(name: str, rule: Mapping[object, object]) -> MetricRule:
+    from quantum_monitor.prometheus.catalog import BY_NAME, judged
+
+    if name in BY_NAME and judged(name)[0] == "custom":
+        raise WrongValueError(
+            "no record carries this metric, so no rule can judge it; Prometheus can, by a rule of yours"
+        )
     for key in rule:
         if key not in _RULE_KEYS:
             raise WrongValueError(f"a rule has no {short(key)}; {nearest(str(key), _RULE_KEYS)}")

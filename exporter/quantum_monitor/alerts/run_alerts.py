@@ -191,6 +191,8 @@ class RunAlerts:
         """
         if self._ended:
             return
+        if self._plugins != tuple(plugins.ALERTS):
+            self.refresh()
         self._see_again("gradient_explosion", latest.get("gradient_norm"), now)
         for key, field in self._own.get("training", ()):
             self._see_again(key, latest.get(field), now)
@@ -232,6 +234,7 @@ class RunAlerts:
         self._plateau.judge_by(thresholds.get("barren_plateau"))
         self._stall = thresholds.get("training_stalled", math.inf)
         self._own = board.system.own_rules("run")
+        self._plugins = tuple(plugins.ALERTS)
         self._plugged_in = any(plugin.on == "training" and plugin.name in board.entries for plugin in plugins.ALERTS)
         self._set_bounds()
 

@@ -64,15 +64,17 @@ class AlertState:
         return "firing" if self.firing else "inactive" if self.since is None else "pending"
 
     @property
+    def beyond(self) -> bool:
+        """Whether the present value itself is beyond the threshold, and not only one that is held."""
+        return self._breached(self._rounded(self.present))
+
+    @property
     def value(self) -> float | None:
         """What the threshold is compared with; None where there is nothing to judge."""
         value = self.present if self.hold else self.worst
-        if value is None:
-            return None
-        if self._before is not None and not self.hold:
+        if value is not None and self._before is not None and not self.hold:
             value = self._worse(value, self._before)
-        # 1 - 0.95 is a little above 0.05: what rounding added is not beyond the threshold.
-        return self.threshold if math.isclose(value, self.threshold, rel_tol=_ROUNDING) else value
+        return self._rounded(value)
 
     def see(self, value: float, now: float) -> Transition | None:
         """Take in a value. NaN changes nothing: nobody knows on which side of the threshold it lies."""
@@ -102,6 +104,11 @@ class AlertState:
         self.firing = True
         self.times_fired += 1
         return Transition.BEGAN
+
+    def _rounded(self, value: float | None) -> float | None:
+        # 1 - 0.95 is a little above 0.05: what rounding added is not beyond the threshold.
+        close = value is not None and math.isclose(value, self.threshold, rel_tol=_ROUNDING)
+        return self.threshold if close else value
 
     def _worse(self, one: float, other: float) -> float:
         return min(one, other) if self.below else max(one, other)

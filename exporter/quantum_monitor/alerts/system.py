@@ -99,8 +99,15 @@ class QuantumAlertSystem:
             ConfigurationError: there is no such alert, or the threshold cannot be used; the nearest key is named.
         """
         with self._lock:
-            off = (threshold is None or threshold is False) and key in self._config
-            changed = {key: None} if off else _checked({key: threshold})
+            known = self._config.get(key)
+            if threshold is None or threshold is False:
+                changed = {key: None} if key in self._config else _checked({key: None})
+            elif isinstance(known, MetricRule) and not isinstance(threshold, Mapping):
+                side = "below" if known.below else "above"
+                given = {side: threshold, "severity": known.severity.word, "for": known.hold_seconds}
+                changed = _checked({key: given})
+            else:
+                changed = _checked({key: threshold})
             self._config = {**self._config, **changed}
             self._by_hand.adopt(self._thresholds())
         for judged_here in self._judged_here():
@@ -154,8 +161,7 @@ class QuantumAlertSystem:
         if not callable(fn):
             raise TypeError(f"fn: {fn!r} cannot be called; give a function of (type, alert)")
         with self._lock:
-            own_thread = Subscriber("callback", lambda alert: fn(alert["type"], alert), where="alert_callback")
-            self._callbacks = [*self._callbacks, (fn, own_thread)]
+            self._callbacks = [*self._callbacks, (fn, _own_thread(fn))]
 
     def notify(self, subscriber: Subscriber) -> None:
         """Have a notifier's subscriber told of every report."""
@@ -180,6 +186,12 @@ class QuantumAlertSystem:
         deadline = time.monotonic() + timeout
         for subscriber in [*self._notifiers, *(own_thread for _, own_thread in self._callbacks)]:
             subscriber.close(max(0.0, deadline - time.monotonic()))
+
+    def reopen(self) -> None:
+        """Tell callbacks again after `close`, and no notifiers yet; for a monitor that begins another run."""
+        with self._lock:
+            self._notifiers = []
+            self._callbacks = [(fn, _own_thread(fn)) for fn, _ in self._callbacks]
 
     # What it knows
 
@@ -291,6 +303,10 @@ class QuantumAlertSystem:
                 except Exception as error:  # noqa: BLE001 - the user's code must not stop the training
                     FAULTS.rejected("alert_callback", error)
         return [dict(alert) for alert in alerts]
+
+
+def _own_thread(fn: Callback) -> Subscriber:
+    return Subscriber("callback", lambda alert: fn(alert["type"], alert), where="alert_callback")
 
 
 def _checked(thresholds: Mapping[str, object] | None) -> dict[str, float | MetricRule | None]:

@@ -226,7 +226,7 @@ def _judgeable() -> dict[str, tuple[str, str, str]]:
             continue
         own = f"backend_{metric.field}" if metric.kind == "backend" else metric.field
         place = (metric.kind, metric.field, scopes.get(metric.scope, "run"))
-        for name in (metric.name, own):
+        for name in (metric.name, metric.name.removeprefix("quantum_"), own):
             names.setdefault(name, place)
     for name, metric in settable().items():
         names[name] = (str(metric.kind), str(metric.field), "run")
@@ -244,7 +244,6 @@ def judged(name: str) -> tuple[str, str, str]:
 SUMMARY_NAMES: dict[tuple[str, str], str] = {
     **{("circuit", m.field): f"circuit_{m.field}" for m in CIRCUIT if m.field},
     **{("backend", m.field): f"backend_{m.field}" for m in BACKEND if m.field},
-    **{("alert", field): f"alert_{field}" for field in ("value", "threshold", "firing")},
 }
 """What summaries call a field of a record kind, where its bare name could be a state's or the user's own."""
 

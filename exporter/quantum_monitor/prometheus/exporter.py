@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
+from quantum_monitor.alerts.machine import MachineAlerts
 from quantum_monitor.alerts.shared import SharedAlerts
 from quantum_monitor.alerts.watcher import Watcher
 from quantum_monitor.faults import FAULTS
@@ -64,14 +65,13 @@ class Exporter:
         self._names: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._seen = threading.Condition()
         self._last_seen = 0.0
-        self._systems: list[tuple[QuantumAlertSystem, Keep]] = []
-        self._machine_alerts: SharedAlerts | None = None
+        self.machine_alerts = MachineAlerts()
         self._watcher = Watcher(self.look_at_alerts)
         collector = MonitorCollector(
             runs=self.runs,
             backends=lambda: list(self._backends.values()),
             machine=lambda: self._judged_sample(_MACHINE_SAMPLE_AGE),
-            machine_alerts=lambda: self._machine_alerts,
+            machine_alerts=lambda: self.machine_alerts.alerts,
             tally=self.tally,
             on_collected=self._collected,
         )
@@ -100,7 +100,7 @@ class Exporter:
             self.machine.stop()
 
     def _sampled(self, sample: Mapping[str, float]) -> None:
-        self._judge_machine(sample)
+        self.machine_alerts.judge(sample)
         for _, on_sample in list(self._samplings.values()):
             on_sample(sample)
 
@@ -108,48 +108,33 @@ class Exporter:
 
     def judge_by(self, system: QuantumAlertSystem, keep: Keep) -> None:
         """Judge the machine by the thresholds of this system; of several, by those of the latest."""
-        with self._lock:
-            self._systems.append((system, keep))
-            self._judge_machine_by_the_latest()
+        self.machine_alerts.judge_by(system, keep)
         self._watcher.start(system)
 
     def judge_no_more(self, system: QuantumAlertSystem) -> None:
-        """This system's monitor is closed."""
+        """This system's monitor is closed: what it knows to fire is over for it."""
         self._watcher.stop(system)
         with self._lock:
-            self._systems = [(other, keep) for other, keep in self._systems if other is not system]
-            self._judge_machine_by_the_latest()
-
-    def _judge_machine_by_the_latest(self) -> None:
-        if not self._systems:
-            self._machine_alerts = None
-        elif self._machine_alerts is None:
-            self._machine_alerts = SharedAlerts("process", {}, *self._systems[-1])
-        else:
-            self._machine_alerts.adopt(*self._systems[-1])
+            backends = list(self._backends.values())
+        for backend in backends:
+            backend.alerts.leave(system)
+        self.machine_alerts.judge_no_more(system)
 
     def _judged_sample(self, max_age: float) -> Mapping[str, float]:
         sample = self.machine.latest(max_age)
-        self._judge_machine(sample)
+        self.machine_alerts.judge(sample)
         return sample
-
-    def _judge_machine(self, sample: Mapping[str, float]) -> None:
-        alerts = self._machine_alerts
-        if alerts is not None:
-            alerts.machine(sample)
 
     def look_at_alerts(self) -> None:
         """Judge what time changes, of every run, backend and the machine."""
         with self._lock:
             runs, backends = list(self._live), list(self._backends.values())
-        for run in runs:
-            run.look_at_alerts()
-        for backend in backends:
-            backend.alerts.look()
-        self._judged_sample(_MACHINE_JUDGED_SECONDS)
-        alerts = self._machine_alerts
-        if alerts is not None:
-            alerts.look()
+        looks = [run.look_at_alerts for run in runs] + [backend.alerts.look for backend in backends]
+        for look in (*looks, lambda: self._judged_sample(_MACHINE_JUDGED_SECONDS), self.machine_alerts.look):
+            try:
+                look()
+            except Exception as error:  # noqa: BLE001 - what fails must not keep the others from being looked at
+                FAULTS.internal("alerts", error)
 
     # What is shown
 
@@ -280,7 +265,7 @@ class Exporter:
         self._lock = threading.RLock()
         self._seen = threading.Condition()
         self._live, self._ended, self._tally = [], [], Tally()
-        self._systems, self._machine_alerts = [], None
+        self.machine_alerts.renew()
         self._watcher.renew()
         self._backends = {}
         self.endpoints.renew()
