@@ -127,10 +127,7 @@ def _break_a_backend(monitor: QuantumMonitor) -> None:
     ("where", "breaks"),
     [
         ("collect_run", lambda monitor: setattr(monitor._run, "circuits", None)),
-        (
-            "collect_backend",
-            lambda monitor: monitor._exporter._backends.update(x=BackendStatus({"backend": "x"}, _no_alerts(monitor))),
-        ),
+        ("collect_backend", _break_a_backend),
         ("collect_machine", lambda monitor: setattr(monitor._exporter.machine, "latest", None)),
     ],
 )
