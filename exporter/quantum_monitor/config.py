@@ -65,6 +65,7 @@ class Settings:
         enable_wandb: hand runs over to Weights & Biases.
         wandb_project: the project there; None for the experiment's name.
         alert_config: thresholds by alert key (None switches an alert off), and rules of their own by metric name.
+        alert_cooldown: seconds before an alert that keeps firing, or fires again, is reported again.
         notifiers: options by kind of notifier, with its secrets: not in the repr.
         grafana_url: the base of the dashboard links in messages.
         runbook_url: the base of the runbook links in messages.
@@ -95,6 +96,7 @@ class Settings:
     enable_wandb: bool = field(default=False, metadata=_by(values.flag, from_text=values.flag_word))
     wandb_project: str | None = field(default=None, metadata=_text_by(values.text))
     alert_config: AlertConfig | None = field(default=None, metadata=_by(values.alerts))
+    alert_cooldown: float = field(default=300, metadata=_by(values.number(1, 86_400)))
     notifiers: Mapping[str, Mapping[str, Any]] | None = field(
         default=None, repr=False, metadata=_by(notifier_options.read_notifiers)
     )

@@ -118,7 +118,7 @@ class QuantumMonitor:
         plugins.load_entry_points()  # first: alert_config may name an alert of theirs
         self._settings: Settings = load_settings(self._given, config=config)
         self.storage_path = Path(self._settings.storage_path)
-        self.alert_system = QuantumAlertSystem(self._settings.alert_config)
+        self.alert_system = QuantumAlertSystem(self._settings.alert_config, cooldown=self._settings.alert_cooldown)
         if self._settings.notifiers:
             self._start_notifiers()
         self._exporter = exporter_of(registry)

@@ -241,7 +241,7 @@ class Run:
                 kept = record if len(shown) == len(fields) else record._replace(fields=shown)
                 self.history.of("custom").append(kept)
             self._put(record)
-            self.alerts.values("custom", shown, time.perf_counter())
+            self.alerts.values("custom", fields, time.perf_counter())
 
     def execution(
         self,

@@ -55,11 +55,26 @@ def test_a_noisy_but_healthy_fidelity_drops_by_less_than_its_noise() -> None:
     assert max(drops) < 0.03 < noise.max() - noise.min()
 
 
-def test_medians_begin_anew_where_the_step_goes_back_and_not_where_it_is_unknown() -> None:
+@pytest.mark.parametrize(
+    ("steps", "anew"),
+    [
+        ((3, 4, None, 4, 10, None, 9, 8, 12), []),  # unknown, twice, and in some disorder, as of several workers
+        ((3, 4, 5, 3, 4), [3]),  # back to the first
+        ((3, 4, 5, 0, 1, 0), [3, 5]),  # and to before it
+        ((3, 30, 20, 19), [3]),  # far back: more than ten
+    ],
+)
+def test_medians_begin_anew_where_the_step_goes_back_for_good(steps: tuple[int | None, ...], anew: list[int]) -> None:
     medians = RollingMedian()
-    assert [medians.begins_anew(step) for step in (3, 4, None, 4, 10, None, 9)] == [False] * 6 + [True]
+    assert [index for index, step in enumerate(steps) if medians.begins_anew(step)] == anew
+
+
+def test_medians_that_begin_anew_have_forgotten_everything() -> None:
+    medians = RollingMedian()
+    assert not medians.begins_anew(1)
     for _ in range(10):
         medians.take(1.0)
+    assert not medians.begins_anew(2)
     assert medians.begins_anew(1)
     assert [medians.take(0.5) for _ in range(10)] == [None] * 9 + [(0.5, 0.5)]
 
@@ -214,9 +229,14 @@ def test_a_clock_that_was_set_back_gives_no_negative_pace() -> None:
 
 def test_a_restart_is_where_the_step_number_goes_back_the_last_time() -> None:
     def restarts(*numbers: int | None) -> int | None:
-        return since_restart([Record("training", 0.0, number, {}) for number in numbers])
+        return since_restart([Record("training", 0.0, number, {}) for number in numbers], first)
 
+    first: int | None = None
     assert restarts(1, 2, 2, 5, None, 6) is None
+    assert restarts(7, 9, 8, 10) is None
     assert restarts(1, 2, None, 0, 1) == 3
     assert restarts(5, 0, 1, 0, 1) == 3
     assert restarts() is None
+    first = 3  # of the loop up to here
+    assert restarts(9, 7, 3, 4) == 2
+    assert restarts(9, 7, 4, 5) is None

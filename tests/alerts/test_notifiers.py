@@ -134,6 +134,7 @@ def test_a_webhook_gets_the_alert_with_a_version_and_its_links(receiver: Receive
     assert told.pop("dashboard_url").startswith("https://grafana.example/d/quantum-training?")
     assert told.pop("runbook_url") == "https://wiki.example/gradient_explosion.md"
     assert told.pop("version") == 1
+    assert told.pop("host") == socket.gethostname()
     assert told == alert
 
 

@@ -49,7 +49,6 @@ class Entry:
         rule: what it says.
         state: where it stands.
         told: the systems that its present firing was reported to, each with its ``keep``: they hear of its end.
-        told_at: when it was last reported to a system as firing, on the monotonic clock.
         told_value: the value of the last report.
         began: Unix time at which it began to fire; 0 where it does not.
     """
@@ -58,7 +57,6 @@ class Entry:
     rule: Rule
     state: AlertState
     told: dict[QuantumAlertSystem, Keep | None] = field(default_factory=dict)
-    told_at: WeakKeyDictionary[QuantumAlertSystem, float] = field(default_factory=WeakKeyDictionary)
     told_value: float = math.nan
     began: float = 0.0
 
@@ -83,6 +81,9 @@ class Board:
         self.scope, self.labels, self.system, self.keep = scope, labels, system, keep
         self.entries: dict[str, Entry] = {}
         self.judging = True
+        # When each alert was last reported to a system as firing: longer than its entry lives, which goes and comes
+        # where several systems judge in turn and not all of them have it on.
+        self._told_at: WeakKeyDictionary[QuantumAlertSystem, dict[str, float]] = WeakKeyDictionary()
         self.adopt(system)
 
     def adopt(self, system: QuantumAlertSystem) -> None:
@@ -151,10 +152,11 @@ class Board:
             self._tell_the_end(entry)
             entry.began = 0.0
         elif entry.state.firing and self.judging:
-            told_at = entry.told_at.get(self.system)
+            told = self._told_at.setdefault(self.system, {})
+            told_at = told.get(entry.key)
             # What is only held needs no reminder: it is over already, unless it comes again.
             if told_at is None or (now - told_at >= self.system.cooldown and entry.state.beyond):
-                entry.told[self.system], entry.told_at[self.system] = self.keep, now
+                entry.told[self.system], told[entry.key] = self.keep, now
                 self._report(entry, "firing", self.system, self.keep)
 
     def _tell_the_end(self, entry: Entry, *, ended: bool = False) -> None:

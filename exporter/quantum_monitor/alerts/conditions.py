@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import weakref
 import zlib
+from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice, pairwise
@@ -32,6 +33,51 @@ _PROBED = 1_024
 _RECORDS_LOOKED_AT = 400  # other training records than steps may stand between them
 
 
+class _Window:
+    """The last values of a series, also in order: the median of a few at the price of an insertion."""
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self._latest: deque[float] = deque()
+        self.ordered: list[float] = []
+
+    def take(self, value: float) -> None:
+        self._latest.append(value)
+        insort(self.ordered, value)
+        if len(self._latest) > self._length:
+            del self.ordered[bisect_left(self.ordered, self._latest.popleft())]
+
+    def clear(self) -> None:
+        self._latest.clear()
+        self.ordered.clear()
+
+    @property
+    def median(self) -> float:
+        return _middle(self.ordered)
+
+
+def _middle(ordered: Sequence[float]) -> float:
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
+
+
+class _Steps:
+    """Step numbers, and where they begin anew. A little disorder, as of several workers, is no beginning."""
+
+    def __init__(self) -> None:
+        self._first = self._highest = -math.inf
+
+    def begins_anew(self, step: int) -> bool:
+        """Whether this one goes back to the first or before it, or by more than ten."""
+        known = self._highest > -math.inf
+        if known and (step < max(self._first, self._highest - MEDIAN_WINDOW) or step == self._first < self._highest):
+            self._first = self._highest = step
+            return True
+        self._first = self._first if known else step
+        self._highest = max(self._highest, step)
+        return False
+
+
 class RollingMedian:
     """The rolling median of the last ten values, and the best that it has been.
 
@@ -39,17 +85,16 @@ class RollingMedian:
     """
 
     def __init__(self) -> None:
-        self._values: deque[float] = deque(maxlen=MEDIAN_WINDOW)
+        self._values = _Window(MEDIAN_WINDOW)
         self._best = -math.inf
-        self._step: int | None = None
+        self._steps = _Steps()
 
     def begins_anew(self, step: int | None) -> bool:
-        """Whether the step number of the value to come goes back; then what came before is forgotten.
+        """Whether the step number of the value to come begins anew; then what came before is forgotten.
 
         Each quantity has its own: what the background measures of a state comes after quick values of later steps.
         """
-        before, self._step = self._step, self._step if step is None else step
-        anew = before is not None and step is not None and step < before
+        anew = step is not None and self._steps.begins_anew(step)
         if anew:
             self.restart()
         return anew
@@ -58,10 +103,10 @@ class RollingMedian:
         """Take in a value; the best median so far and the present one, or None before there are ten values."""
         if not math.isfinite(value):
             return None
-        self._values.append(value)
-        if len(self._values) < MEDIAN_WINDOW:
+        self._values.take(value)
+        if len(self._values.ordered) < MEDIAN_WINDOW:
             return None
-        present = median(self._values)
+        present = self._values.median
         self._best = max(self._best, present)
         return self._best, present
 
@@ -79,7 +124,7 @@ class CostSpikes:
     """
 
     def __init__(self) -> None:
-        self._recent: dict[tuple[str, str], deque[float]] = {}
+        self._recent: dict[tuple[str, str], _Window] = {}
 
     def take(self, cost: float, backend: str = "", currency: str = "") -> float | None:
         """Take in a cost; None before five are known, and where they cost nothing."""
@@ -87,12 +132,13 @@ class CostSpikes:
         if recent is None:
             if len(self._recent) >= _PRICES_AT_MOST:
                 return None
-            recent = self._recent[backend, currency] = deque(maxlen=_COSTS_KEPT)
-        usual = median(recent) if len(recent) >= _COSTS_AT_LEAST else 0.0
+            recent = self._recent[backend, currency] = _Window(_COSTS_KEPT)
+        costs = recent.ordered
+        usual = recent.median if len(costs) >= _COSTS_AT_LEAST else 0.0
         if cost > usual > 0:
-            as_dear = [other for other in recent if other >= _AS_DEAR * cost]
-            usual = median(as_dear) if len(as_dear) >= _LEVEL_AT_LEAST else usual
-        recent.append(cost)
+            as_dear = costs[bisect_left(costs, _AS_DEAR * cost) :]
+            usual = _middle(as_dear) if len(as_dear) >= _LEVEL_AT_LEAST else usual
+        recent.take(cost)
         return cost / usual if usual > 0 else None
 
 
@@ -148,18 +194,19 @@ class References:
     def __init__(self) -> None:
         self._known: weakref.ref[object] | None = None
         self._content: tuple[object, ...] = ()
-        self._probe: tuple[object, ...] = ()
+        self._probe = b""
 
     def changed(self, given: object, array: NDArray[np.generic]) -> bool:
         """Whether this reference is another one than before; the first is no change.
 
-        The object that was given before is probed in some places only; any other is read as a whole, which takes a
-        millisecond for each million amplitudes.
+        Up to 1,024 amplitudes are compared as they are. Of more, the object that was given before is probed in some
+        places only; any other is read as a whole, which takes a millisecond for each million amplitudes.
         """
-        probe = _checksum(array.reshape(-1)[:: max(1, array.size // _PROBED)])
-        if self._known is not None and self._known() is given and probe == self._probe:
+        small = array.size <= _PROBED
+        probe = array.tobytes() if small else array.reshape(-1)[:: array.size // _PROBED].tobytes()
+        if probe == self._probe and (small or (self._known is not None and self._known() is given)):
             return False
-        content = (array.shape, _checksum(array))
+        content = (array.shape, array.dtype, probe if small else _checksum(array))
         changed = bool(self._content) and content != self._content
         self._content, self._probe = content, probe
         try:
@@ -169,9 +216,8 @@ class References:
         return changed
 
 
-def _checksum(array: NDArray[np.generic]) -> tuple[str, int]:
-    flat = np.ascontiguousarray(array).reshape(-1)
-    return flat.dtype.str, zlib.crc32(flat.view(np.uint8).data)
+def _checksum(array: NDArray[np.generic]) -> int:
+    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
 def flattest(history: deque[Record]) -> float | None:
@@ -202,14 +248,18 @@ def records_after(history: deque[Record], last: Record | None) -> list[Record]:
     return latest[::-1]
 
 
-def since_restart(records: Sequence[Record]) -> int | None:
+def since_restart(records: Iterable[Record], first: int | None) -> int | None:
     """Where in these records a training loop was started anew, as its step numbers tell: the index of its first step.
 
-    None where it was not; of several starts, the last.
+    None where it was not; of several starts, the last. ``first`` is the first step of the loop up to here, if known.
     """
-    numbered = [(index, record.step) for index, record in enumerate(records) if record.step is not None]
-    starts = (later for (_, before), (later, number) in pairwise(numbered) if number < before)
-    return max(starts, default=None)
+    steps, start = _Steps(), None
+    if first is not None:
+        steps.begins_anew(first)
+    for index, record in enumerate(records):
+        if record.step is not None and steps.begins_anew(record.step):
+            start = index
+    return start
 
 
 def pace(history: deque[Record]) -> float | None:

@@ -45,8 +45,10 @@ class Plateau:
         self._begin(0)
 
     def judge_by(self, threshold: float | None) -> None:
-        """Judge by this threshold from now on; None for not at all. The window begins anew."""
-        self._threshold = -math.inf if threshold is None else threshold
+        """Judge by this threshold from now on; None for not at all. Where it is another one, the window begins anew."""
+        before, self._threshold = self._threshold, -math.inf if threshold is None else threshold
+        if self._threshold == before:
+            return
         self._flat_since = None
         self._set_bounds()
 
@@ -79,12 +81,13 @@ class Plateau:
             self._flat_since = None
         elif self._flat_since is None:
             self._flat_since = steps
-            self.due = min(self.due, steps + PLATEAU_WINDOW - 1)
+            if self._can_be:
+                self.due = min(self.due, steps + PLATEAU_WINDOW - 1)
 
     def _look_back(self, steps: int, record: Record, now: float) -> None:
         """Read the steps since the last look: at the first, then each hundred, and where a plateau may begin."""
         latest = records_after(self._history, self._looked_at)
-        start = since_restart(latest)
+        start = since_restart(latest, self._first_step)
         if start is not None:
             latest = latest[start:]
             self._begin(steps - len(latest))  # what the loop had reached before counts no more
@@ -96,7 +99,7 @@ class Plateau:
             self._first_loss = next(finite_losses(latest), None)
         self._judge(steps, now)
         self._looked_at, self.due = record, steps + PLATEAU_WINDOW
-        if self._flat_since is not None and not self._is_plateau(steps):
+        if self._flat_since is not None and self._can_be and not self._is_plateau(steps):
             self.due = min(self.due, self._flat_since + PLATEAU_WINDOW - 1)
 
     def _judge(self, steps: int, now: float) -> None:

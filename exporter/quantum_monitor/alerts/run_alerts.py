@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter, deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -71,19 +72,20 @@ class RunAlerts:
             record: what it showed.
             now: seconds of the monotonic clock.
         """
-        fields, board = record.fields, self.board
+        fields = record.fields
         if steps < self._plateau.due and self._brings_nothing_new(fields):
             self._judge_by_plugins("training", fields, now)
             return
-        finite = math.isfinite(fields.get("loss", 0.0)) and math.isfinite(fields.get("gradient_norm", 0.0))
-        self._not_finite = 0 if finite else self._not_finite + 1
-        board.see("loss_not_finite", float(self._not_finite), now)
         self._plateau.step(steps, record, now)
         self.training(fields, now)
 
     def training(self, fields: Mapping[str, float], now: float) -> None:
         """Judge what was measured of training, in a step or between two."""
         norm = fields.get("gradient_norm")
+        if norm is not None or "loss" in fields:
+            finite = math.isfinite(fields.get("loss", 0.0)) and math.isfinite(norm or 0.0)
+            self._not_finite = 0 if finite else self._not_finite + 1
+            self.board.see("loss_not_finite", float(self._not_finite), now)
         if norm is not None:
             self._count_explosion(norm)
             self.board.see("gradient_explosion", norm, now)
@@ -113,7 +115,8 @@ class RunAlerts:
     def _set_bounds(self) -> None:
         entries = self.board.entries
         explosion = entries.get("gradient_explosion")
-        self._worst_norm = math.inf if explosion is None else _quiet(explosion.state)[1]
+        worst = math.inf if explosion is None else _quiet(explosion.state)[1]
+        self._worst_norm = min(worst, sys.float_info.max)  # an infinite norm is never quiet: it is not finite
         self.norm = min(self._worst_norm, self._explosion)
         self.low, self.high = self._plateau.low, self._plateau.high
         self._limits = [(field, *_quiet(entries[key].state)) for key, field in self._own.get("training", ())]

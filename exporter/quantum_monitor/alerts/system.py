@@ -74,6 +74,7 @@ class QuantumAlertSystem:
         self.now = clock
         self.monotonic = time.perf_counter
         self._lock = threading.RLock()  # a signal handler in the middle of a check may ask for the summary
+        self._own_rules: dict[str, tuple[object, dict[str, list[tuple[str, str]]]]] = {}
         self._by_hand = ByHand(self._thresholds())
         self._callbacks: list[tuple[Callback, Subscriber]] = []
         self._notifiers: list[Subscriber] = []
@@ -124,7 +125,12 @@ class QuantumAlertSystem:
 
     def own_rules(self, scope: str) -> dict[str, list[tuple[str, str]]]:
         """The rules of the user's own in a scope: record kind to pairs of key and field."""
+        made_of = (self._config, tuple(plugins.ALERTS))
+        known = self._own_rules.get(scope)
+        if known is not None and known[0] == made_of:  # asked for at every report of a backend
+            return known[1]
         by_kind: dict[str, list[tuple[str, str]]] = {}
+        self._own_rules[scope] = (made_of, by_kind)
         for key, (rule, _) in self.rules(scope).items():
             if isinstance(rule, MetricRule) and key not in plugins.alerts():
                 kind, field, _ = judged(rule.name)
@@ -240,6 +246,8 @@ class QuantumAlertSystem:
         state, now = entry.state, self.now()
         value = entry.told_value if state.value is None else state.value
         sentence = message(entry.rule, value, state.threshold, firing=ended or word != "resolved")
+        if state.value is None and not ended:  # switched off, or begun anew
+            sentence = f"judged no more, {message(entry.rule, value, state.threshold, firing=True, tense='was')}"
         if ended:
             sentence = f"the {'run has ended' if 'run' in labels else 'monitor was closed'}; at its end, {sentence}"
         return {

@@ -226,7 +226,9 @@ def _judgeable() -> dict[str, tuple[str, str, str]]:
             continue
         own = f"backend_{metric.field}" if metric.kind == "backend" else metric.field
         place = (metric.kind, metric.field, scopes.get(metric.scope, "run"))
-        for name in (metric.name, metric.name.removeprefix("quantum_"), own):
+        # A counter shows a sum; what a record carries of it, such as ``cost``, goes by the field's name only.
+        shown = () if metric.type == "counter" else (metric.name, metric.name.removeprefix("quantum_"))
+        for name in (*shown, own):
             names.setdefault(name, place)
     for name, metric in settable().items():
         names[name] = (str(metric.kind), str(metric.field), "run")

@@ -11,7 +11,7 @@ from typing import Any
 
 from quantum_monitor.alerts.links import Links
 from quantum_monitor.alerts.notifiers.http import TIMEOUT, post
-from quantum_monitor.alerts.notifiers.wording import describe, is_resolved, number, one_line, severity_label
+from quantum_monitor.alerts.notifiers.wording import describe, is_resolved, labels_of, number, one_line, severity_label
 from quantum_monitor.alerts.rules import BY_KEY, prometheus_name
 from quantum_monitor.names import label_value
 
@@ -103,7 +103,7 @@ def _labels(alert: Mapping[str, Any]) -> dict[str, str]:
     """The labels by which Alertmanager groups and routes: those of the rules, but for ``job`` and ``instance``."""
     rule = BY_KEY.get(alert["type"])
     return {
-        **{name: label_value(value) for name, value in (alert.get("labels") or {}).items()},
+        **{name: label_value(value) for name, value in labels_of(alert).items()},
         "alertname": rule.prometheus_name if rule else prometheus_name("custom_alert"),
         "alert": one_line(alert["type"]),
         "severity": severity_label(alert),

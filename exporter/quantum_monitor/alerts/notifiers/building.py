@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from quantum_monitor.config import Settings
 
 _KINDS = {"webhook": Webhook, "slack": Slack, "smtp": Smtp, "alertmanager": Alertmanager, "log": Log}
+_COOLDOWNS_STANDING = 3
 _RANKS = {severity: rank for rank, severity in enumerate(reversed(Severity))}  # low, medium, high
 
 
@@ -29,7 +30,10 @@ def build(settings: Settings) -> list[Notifier]:
         settings: checked, with the secrets read.
     """
     links = Links(settings.grafana_url, settings.runbook_url)
-    return [_notifier(kind, options, links) for kind, options in (settings.notifiers or {}).items()]
+    notifiers = {kind: dict(options) for kind, options in (settings.notifiers or {}).items()}
+    if "alertmanager" in notifiers:  # there, what is not said again is over
+        notifiers["alertmanager"].setdefault("stands", _COOLDOWNS_STANDING * settings.alert_cooldown)
+    return [_notifier(kind, options, links) for kind, options in notifiers.items()]
 
 
 def _notifier(kind: str, options: Mapping[str, Any], links: Links) -> Notifier:

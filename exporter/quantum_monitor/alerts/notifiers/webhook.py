@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +40,7 @@ class Webhook:
         body = {
             "version": VERSION,
             **alert,
+            "host": socket.gethostname(),
             "dashboard_url": dashboard_url(alert, self.links.grafana),
             "runbook_url": runbook_url(alert, self.links.runbooks),
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -13,7 +14,7 @@ from quantum_monitor.alerts.rules import SEVERITIES
 from quantum_monitor.names import text
 
 _LENGTH = 200
-_SHOWN_FIRST = ("experiment", "run", "backend")
+_SHOWN_FIRST = ("experiment", "run", "backend", "host")
 _COLOURS = {"critical": "#d92d20", "warning": "#f0a30a", "info": "#3574e2"}
 _RESOLVED_COLOUR = "#2e9e5b"
 
@@ -48,7 +49,7 @@ def describe(alert: Mapping[str, Any], links: Links) -> Message:
         alert: as callbacks get it.
         links: where dashboards and runbooks are.
     """
-    labels = {one_line(name): one_line(value) for name, value in (alert.get("labels") or {}).items()}
+    labels = {one_line(name): one_line(value) for name, value in labels_of(alert).items()}
     label = severity_label(alert)
     over = is_resolved(alert)
     place = " / ".join(labels[name] for name in _SHOWN_FIRST if name in labels)
@@ -66,6 +67,12 @@ def describe(alert: Mapping[str, Any], links: Links) -> Message:
         runbook=runbook_url(alert, links.runbooks),
         colour=_RESOLVED_COLOUR if over else _COLOURS[label],
     )
+
+
+def labels_of(alert: Mapping[str, Any]) -> dict[str, Any]:
+    """The alert's labels; where it belongs to no run, with this machine's name, else nobody knows which it was."""
+    labels = dict(alert.get("labels") or {})
+    return labels if "run" in labels else {**labels, "host": socket.gethostname()}
 
 
 def is_resolved(alert: Mapping[str, Any]) -> bool:
