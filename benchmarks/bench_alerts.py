@@ -71,6 +71,8 @@ def main() -> None:
         "of neighbouring blocks, in parentheses their middle half; the limit is 1 us where nothing changes. In the "
         "plug-in's row, its own function and the guard around it are paid as well.\n\n"
         f"{_report.table(_costs())}\n\n"
+        "The other calls, which judge what they log each time: a median of 50 costs, two of ten, the reference, error "
+        f"rates.\n\n{_report.table(_other_calls())}\n\n"
         f"From just before the call of `log_training_step` that brings a transition to the first line of the callback "
         f"({_TRANSITIONS} transitions; the limit is 10 ms), and how long that call held the training thread:\n\n"
         f"{_report.table(_latencies())}\n\n"
@@ -109,6 +111,42 @@ def _cost(scene: _Scene) -> list[str]:
             names.append(names.pop(0))
     added = [_difference(seconds["judged"], seconds[name]) for name in ("off", "void")]
     return [scene.name, *(_report.duration(statistics.median(each)) for each in seconds.values()), *added]
+
+
+def _other_calls() -> list[list[str]]:
+    rng = np.random.default_rng(0)
+    state = rng.normal(size=16) + 1j * rng.normal(size=16)
+    state /= np.linalg.norm(state)
+    costs = rng.uniform(0.9, 1.1, _BLOCK_STEPS).tolist()
+    calls: dict[str, Callable[[QuantumMonitor, int], None]] = {
+        "log_circuit_execution, with a cost": lambda monitor, number: monitor.log_circuit_execution(
+            None, 0.01, cost=costs[number], backend_info="simulator"
+        ),
+        "log_quantum_state, 4 qubits, with a reference": lambda monitor, number: monitor.log_quantum_state(
+            state, number, state
+        ),
+        "log_backend_status": lambda monitor, _: monitor.log_backend_status(
+            "simulator", up=True, error_rates={"1q": 0.001, "2q": 0.01}
+        ),
+    }
+    rows = [["call", "judged", "all alerts off", "alerts add"]]
+    for name, call in calls.items():
+        with monitored("judged") as judged, monitored("off", alert_config=_OFF) as off:
+            seconds: dict[str, list[float]] = {"judged": [], "off": []}
+            for block in range(_BLOCKS // 2):
+                for title, monitor in (("judged", judged), ("off", off))[:: 1 if block % 2 else -1]:
+                    seconds[title].append(_call(monitor, call))
+                    settle(monitor)
+        medians = (_report.duration(statistics.median(each)) for each in seconds.values())
+        rows.append([name, *medians, _difference(seconds["judged"], seconds["off"])])
+    return rows
+
+
+def _call(monitor: QuantumMonitor, call: Callable[[QuantumMonitor, int], None]) -> float:
+    start = time.perf_counter()
+    for number in range(_BLOCK_STEPS):
+        call(monitor, number)
+    return (time.perf_counter() - start) / _BLOCK_STEPS
 
 
 @contextmanager
@@ -156,6 +194,10 @@ def _vectors(random: np.random.Generator) -> list[Vector]:
 _CONVERGING = _steps(lambda number: 1.0 / (1 + number), lambda number: 5.0 / (1 + number / 1_000))
 _SCENES = (
     _Scene("converging", _CONVERGING),
+    _Scene(
+        "converged and quiet: flat, after the loss has fallen",
+        _steps(lambda number: float(number < 10), lambda _: 1e-4),
+    ),
     _Scene("noisy: the norm scatters about 5", _steps(lambda _: 0.5, lambda _: 5.0)),
     _Scene("on a plateau, which fires", _steps(lambda _: 1.0, lambda _: 1e-4)),
     _Scene("exploded and staying so, which fires", _steps(lambda _: 1.0, lambda _: 50.0)),
