@@ -18,9 +18,10 @@ def label_value(value: object) -> str:
     """A name as a label value: at most 128 characters, all of which UTF-8 and Prometheus can hold.
 
     Lone surrogates become backslash escapes, for one of them would cost a whole metric family its series; so does NUL,
-    which Prometheus passes over, for two names must not become one series.
+    which Prometheus passes over, for two names must not become one series; and so does a line feed, which ends the text
+    in a query of Grafana's, and which `.+` does not match: no "All" of a dashboard, no `run=~".+"` of Alertmanager.
     """
     name = text(value)[:LABEL_LENGTH]
     if name.isprintable():
         return name
-    return name.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")[:LABEL_LENGTH]
+    return name.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00").replace("\n", "\\n")[:LABEL_LENGTH]

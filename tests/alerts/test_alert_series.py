@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from quantum_monitor import QuantumMonitor, plugins
 from quantum_monitor.alerts.rules import ALERTS
+from quantum_monitor.alerts.state import HELD_SECONDS
 from quantum_monitor.config import ConfigurationError
 from tests.alerts.watching import CALM, EXPLOSION, OVER, RUN, NewMonitor, Time, calm_down, explode, look, page, shown
 from tests.e2e.prometheus_process import eventually
@@ -92,7 +93,7 @@ def test_constant_labels_stand_on_the_alerts_of_runs_and_backends_and_in_reports
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ['"quoted"', "new\nline", "back\\slash", "{{ .Value }}", "<script>", "x" * 500])
+@pytest.mark.parametrize("name", ['"quoted"', "back\\slash", "{{ .Value }}", "<script>", "x" * 500])
 def test_untrusted_names_come_through_as_they_are(name: str, new_monitor: NewMonitor) -> None:
     monitor = new_monitor(alert_config={name[:100]: {"above": 0.0}}).start_run(name)
     monitor.log_backend_status(name, up=False)
@@ -107,7 +108,7 @@ def test_untrusted_names_come_through_as_they_are(name: str, new_monitor: NewMon
         assert all(len(label) <= 128 for label in alert["labels"].values())
 
 
-@pytest.mark.parametrize("name", ["\ud800", "a\0b"])
+@pytest.mark.parametrize("name", ["\ud800", "a\0b", "new\nline"])
 def test_a_name_that_no_series_can_carry_is_refused_as_an_alert_and_mended_in_a_label(
     name: str, new_monitor: NewMonitor
 ) -> None:
@@ -165,14 +166,14 @@ def test_an_ended_run_keeps_its_alerts_as_they_were_for_the_grace_period(
     ]
 
 
-def test_a_spike_of_one_step_is_seen_by_a_scrape_up_to_a_minute_later(new_monitor: NewMonitor, clock: Time) -> None:
+def test_a_spike_of_one_step_is_seen_by_a_scrape_up_to_two_minutes_later(new_monitor: NewMonitor, clock: Time) -> None:
     monitor = new_monitor().start_run("a")
     for number in range(1_000):
         (explode if number == 500 else calm_down)(monitor, number)
-    clock.passes(59.0, monitor)
+    clock.passes(HELD_SECONDS - 1.0, monitor)
     assert shown(monitor, "value", "gradient_explosion", RUN) == 50.0
     assert shown(monitor, "firing", "gradient_explosion", RUN, severity="critical") == 1.0
-    clock.passes(70.0, monitor)
+    clock.passes(HELD_SECONDS + 10.0, monitor)
     assert shown(monitor, "value", "gradient_explosion", RUN) == 1.0
     assert shown(monitor, "firing", "gradient_explosion", RUN, severity="critical") == 0.0
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from quantum_monitor.alerts.state import HELD_SECONDS, AlertState, Transition
 
 LOOK_SECONDS = 5.0  # of the watcher; it looks more often, which would take long here
-HELD_AT_LEAST, HELD_AT_MOST = 60.0, 120.0 + 2 * LOOK_SECONDS
+HELD_AT_LEAST, HELD_AT_MOST = HELD_SECONDS, 2 * HELD_SECONDS + 2 * LOOK_SECONDS
 ROUNDED_UP = 1.0 - 0.95  # 0.05 and a little
 
 

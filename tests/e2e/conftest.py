@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.alerting_site import HELD_SECONDS, Site, TrainingProcess, alerting_site
 from tests.e2e.prometheus_process import Prometheus, running
 
 # A background job of a shell is started with SIGINT ignored, and Python leaves that so: here Ctrl-C has to work.
@@ -59,3 +60,25 @@ def start_demo() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
         process.wait()
+
+
+@pytest.fixture(scope="module")
+def site(server_binary: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Prometheus and Alertmanager as shipped, but faster; they end with the module."""
+    with alerting_site(server_binary, tmp_path_factory.mktemp("site")) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def start_training(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., TrainingProcess]]:
+    """Starts a training that the site watches; it ends with the module."""
+    started: list[TrainingProcess] = []
+
+    def start(run: str, *, experiment: str = "h2", held: float | None = HELD_SECONDS) -> TrainingProcess:
+        options = {"experiment": experiment, "run": run} | ({} if held is None else {"held": held})
+        started.append(TrainingProcess(tmp_path_factory.mktemp("training") / "work", site.targets, **options))
+        return started[-1]
+
+    yield start
+    for training in started:
+        training.kill()

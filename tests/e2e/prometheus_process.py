@@ -29,10 +29,60 @@ def eventually(holds: Callable[[], object], *, seconds: float = 60, what: str = 
 
 
 class Prometheus:
-    """The HTTP API of a running Prometheus."""
+    """A Prometheus and its HTTP API: `start` and `stop` as often as needed, on the same port and with the same data.
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    Args:
+        program: the server's program.
+        folder: where its configuration, storage and log go.
+        config: its configuration, given the port that it will have.
+        options: further options of the program.
+    """
+
+    def __init__(self, program: Path, folder: Path, config: Callable[[int], str], *options: str) -> None:
+        self._program, self._folder, self._config, self._options = program, folder, config, options
+        self._process: subprocess.Popen[bytes] | None = None
+        self._port = 0
+
+    def __enter__(self) -> Prometheus:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def address(self) -> str:
+        """Where it listens, as `host:port`."""
+        return f"127.0.0.1:{self._port}"
+
+    @property
+    def log(self) -> str:
+        """What it has said since it was started last."""
+        return (self._folder / "prometheus.log").read_text(errors="replace")
+
+    def start(self) -> None:
+        """Start it and wait until it is ready."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for _ in range(_PORTS_TRIED):  # between finding a free port and listening on it, another process may take it
+            self._port = self._port or _free_port()
+            self._process = self._spawned()
+            if self._comes_up(self._process):
+                return
+            assert "address already in use" in self.log, self.log
+            self._port = 0
+        raise AssertionError(f"none of {_PORTS_TRIED} ports was still free")
+
+    def stop(self) -> None:
+        """End it, as a service manager would."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
 
     def ask(self, path: str, **parameters: str) -> Any:
         """The `data` of an answer of the API."""
@@ -58,10 +108,15 @@ class Prometheus:
 
     def by_run(self, metric: str) -> dict[str, float]:
         """The last value of a metric by the label `run`, also of targets that are gone; one series a run."""
-        found = self.ask("query", query=f"last_over_time({metric}[15m])")["result"]
+        found = self.series(f"last_over_time({metric}[15m])")
         runs = {series["metric"]["run"]: float(series["value"][1]) for series in found}
         assert len(runs) == len(found), f"{metric} has several series a run"
         return runs
+
+    def series(self, query: str) -> list[dict[str, Any]]:
+        """What a query finds now: series with `metric`, their labels, and `value`, time and value as a text."""
+        found: list[dict[str, Any]] = self.ask("query", query=query)["result"]
+        return found
 
     def samples(self, selector: str) -> list[tuple[float, float]]:
         """Unix time and value of every sample of one series, of none if there is no such series."""
@@ -78,56 +133,37 @@ class Prometheus:
         finally:
             connection.close()
 
+    def _comes_up(self, process: subprocess.Popen[bytes]) -> bool:
+        try:
+            eventually(lambda: process.poll() is not None or self.is_ready(), what="the start of Prometheus")
+        except BaseException:
+            self.stop()
+            raise
+        return process.poll() is None
+
+    def _spawned(self) -> subprocess.Popen[bytes]:
+        config = self._folder / "prometheus.yml"
+        config.write_text(self._config(self._port), encoding="utf-8")
+        with (self._folder / "prometheus.log").open("wb") as log:
+            return subprocess.Popen(
+                [self._program, f"--config.file={config}", f"--storage.tsdb.path={self._folder / 'data'}",
+                 f"--web.listen-address={self.address}", "--log.level=warn", *self._options],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+
 
 @contextmanager
 def running(program: Path, folder: Path, scrape_configs: list[dict[str, Any]]) -> Iterator[Prometheus]:
-    """Start Prometheus with its configuration, storage and log in a folder; it is gone afterwards."""
+    """Start Prometheus with these scrape configurations, everything of it in a folder; it is gone afterwards."""
     interval = {"scrape_interval": "1s", "scrape_timeout": "1s"}
-    folder.mkdir(parents=True)
-    (folder / "prometheus.yml").write_text(yaml.safe_dump({"global": interval, "scrape_configs": scrape_configs}))
-    process, prometheus = _started(program, folder)
-    try:
+    config = yaml.safe_dump({"global": interval, "scrape_configs": scrape_configs})
+    with Prometheus(program, folder, lambda _: config) as prometheus:
         yield prometheus
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def watching(folder: Path, *, job: str = "quantum", **options: Any) -> dict[str, Any]:
     """The scrape configuration of a discovery folder."""
     return {"job_name": job, "file_sd_configs": [{"files": [f"{folder}/*.json"], "refresh_interval": "1s"}], **options}
-
-
-def _started(program: Path, folder: Path) -> tuple[subprocess.Popen[bytes], Prometheus]:
-    for _ in range(_PORTS_TRIED):  # between finding a free port and listening on it, another process may take it
-        port = _free_port()
-        log = folder / f"{port}.log"
-        with log.open("wb") as file:
-            process = subprocess.Popen(
-                [program, f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}",
-                 f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"],
-                stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
-            )  # fmt: skip
-        prometheus = Prometheus(port)
-        try:
-            _wait_for_start(process, prometheus)
-        except BaseException:
-            process.kill()
-            process.wait()
-            raise
-        if process.poll() is None:
-            return process, prometheus
-        told = log.read_text(errors="replace")
-        assert "address already in use" in told, told
-    raise AssertionError(f"none of {_PORTS_TRIED} ports was still free")
-
-
-def _wait_for_start(process: subprocess.Popen[bytes], prometheus: Prometheus) -> None:
-    eventually(lambda: process.poll() is not None or prometheus.is_ready(), what="the start of Prometheus")
 
 
 def _free_port() -> int:

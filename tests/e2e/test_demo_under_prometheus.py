@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -222,6 +223,9 @@ def test_a_serving_demo_removes_the_target_of_a_killed_one_and_ends_well_on_ctrl
     killed.kill()
     killed.wait()
     assert announced_in(targets) == gone == list(prometheus.targets())
+    (left,) = targets.glob("*.json")
+    long_ago = time.time() - 600  # for five minutes it stays, so that Prometheus finds that nobody answers
+    os.utime(left, (long_ago, long_ago))
 
     serving = start_demo(tmp_path / "serving", "--serve", "--steps", 1, discovery=targets)
     eventually(lambda: announced_in(targets) not in ([], gone), what="the change in the folder")

@@ -115,7 +115,9 @@ def test_both_formats_say_the_same(made: str, request: pytest.FixtureRequest) ->
 def test_odd_names_come_back_as_they_were_logged(oddities: QuantumMonitor) -> None:
     found = [dict(labels) for name, labels in samples(parse_text(page(oddities))) if name == "quantum_custom_metric"]
     for name in ODD_NAMES:
-        shown = name.replace("\x00", r"\x00").replace("\ud800", r"\ud800")  # what Prometheus could not take in
+        shown = (
+            name.replace("\x00", r"\x00").replace("\ud800", r"\ud800").replace("\n", r"\n")
+        )  # what Prometheus could not take in
         wanted = {"experiment": f"experiment {shown}"[:128], "name": shown[:128]}
         assert any(wanted.items() <= labels.items() for labels in found), name
 

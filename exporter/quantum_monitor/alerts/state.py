@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 from enum import Enum
 
-HELD_SECONDS = 60.0
-"""The worst value is held for at least this long, so that no scrape misses it."""
+HELD_SECONDS = 120.0
+"""The worst value is held for at least this long, so that no scrape misses it.
+
+A minute is enough for that. A restart of Alertmanager asks for the second one: what it did not take, Prometheus sends
+again a minute later only.
+"""
 _ROUNDING = 1e-9
 
 
@@ -20,8 +24,8 @@ class Transition(Enum):
 class AlertState:
     """One alert: its threshold, its value, and whether it is inactive, pending or firing.
 
-    Without a hold, the alert is judged by the worst value of the last 60 to 120 seconds, the present one included: what
-    fires for one step is seen by every scrape, and ends when it has been over for a minute. With a hold, it is judged
+    Without a hold, the alert is judged by the worst value of the last two to four minutes, the present one included:
+    what fires for one step is seen by every scrape, and ends when it has been over for that long. With a hold, it is judged
     by the present value, which must have been beyond the threshold for that long.
 
     Not safe for several threads at once: the caller holds a lock. Times are seconds of one monotonic clock.
