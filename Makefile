@@ -17,7 +17,7 @@ export PIP_USER := 0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format generate dashboards rules servers stack up down secrets bench constraints clean
+.PHONY: help demo test check format generate dashboards rules servers stack up down compose secrets bench constraints clean
 
 help: ## list the targets
 	@echo 'make TARGET [PYTHON=python3.12] [ARGS="..."]'
@@ -59,12 +59,16 @@ servers: ## unpack Prometheus, Alertmanager, Pushgateway and docker-compose into
 stack: $(VENV)/.demo-ready servers ## run Prometheus and Alertmanager from local programs until Ctrl-C (ARGS="--data DIR")
 	@exec $(VENV)/bin/quantum-monitor stack $(ARGS)
 
-up: secrets ## start the compose stack: demo, Prometheus, Alertmanager, Grafana, Pushgateway, Mailpit
+up: compose secrets ## start the compose stack, which needs Docker: demo, Prometheus, Alertmanager, Grafana, Pushgateway, Mailpit
 	@$(COMPOSE) up --detach --build
 	@echo 'Grafana http://localhost:3000  Prometheus http://localhost:9090  Alertmanager http://localhost:9093  e-mails http://localhost:8025'
 
-down: ## stop the compose stack; its volumes stay
+down: compose ## stop the compose stack; its volumes stay
 	@$(COMPOSE) down
+
+compose:
+	@docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null || { \
+	  echo 'No docker compose here: install Docker (https://docs.docker.com/get-started/get-docker), or run `make stack`' >&2; exit 1; }
 
 # What is there already stays as it is. The folders are closed to other users of this machine; the files in them are not, for a file
 # is mounted into a container with its mode, and the servers there have users of their own.

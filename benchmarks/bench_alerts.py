@@ -77,7 +77,7 @@ def main() -> None:
         f"({_TRANSITIONS} transitions; the limit is 10 ms), and how long that call held the training thread:\n\n"
         f"{_report.table(_latencies())}\n\n"
         "Each transition is a gradient norm that goes from 1 to 100, and an explosion that begins. Between two of them "
-        "the alert is made to forget what it holds for a minute."
+        "the alert is made to forget what it holds for two minutes."
     )
     _report.write("alerts", "What alerts cost, and how fast they are", text)
 

@@ -76,5 +76,6 @@ def _tell(options: Options, running: Running) -> None:
     print(f"Tells         {told}")
     print(f"Data          {shown(options.data)}")
     print("\nIn the terminal of the training:\n")
-    print(f"  export {_DISCOVERY}={shown(shlex.quote(str(options.discovery)))}\n")
+    print(f"  export {_DISCOVERY}={shown(shlex.quote(str(options.discovery)))}")
+    print("  export QUANTUM_MONITOR_FINAL_SCRAPE_TIMEOUT=60\n")  # a run that fails is gone before the next scrape
     print("Ctrl-C ends both.", flush=True)

@@ -7,11 +7,13 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from quantum_monitor.alerts.rules import ALERTS, PROMETHEUS_ALERTS, AlertRule, PrometheusAlert
+from quantum_monitor.alerts.rules import ALERTS, PROMETHEUS_ALERTS, AlertRule, PrometheusAlert, Severity
+from quantum_monitor.alerts.state import HELD_SECONDS
 from tests.alertmanager.alertmanager_process import (
     SHIPPED,
     Alertmanager,
@@ -20,10 +22,16 @@ from tests.alertmanager.alertmanager_process import (
 
 CONFIG = SHIPPED / "alertmanager.yml"
 DOCUMENTATION = SHIPPED.parent / "docs/alerting.md"
-ENDINGS = {"QuantumRunFailed": "run-failed", "QuantumRunFinished": "run-finished"}
+ENDINGS = {
+    "QuantumRunFailed": "run-failed",
+    "QuantumRunFinished": "run-finished",
+    "QuantumRunVanished": "run-vanished",
+}
 SWITCHES = {"PagerDuty": "pagerduty_configs", "the dead man's switch": "webhook_configs"}
 VOCABULARY: tuple[AlertRule | PrometheusAlert, ...] = (*ALERTS, *PROMETHEUS_ALERTS)
 SEVERITIES = {rule.prometheus_name: rule.severity.label for rule in VOCABULARY}
+INTERVAL = 15
+"""Seconds between scrapes, and between evaluations of the rules."""
 RECEIVERS: dict[str, str] = {**SEVERITIES, **ENDINGS, "QuantumWatchdog": "watchdog"}
 
 
@@ -120,7 +128,7 @@ def test_everybody_hears_that_an_alert_is_over_except_where_that_says_nothing() 
         receiver["name"]: {entry["send_resolved"] for key in receiver if key != "name" for entry in receiver[key] or []}
         for receiver in config["receivers"]
     }
-    silent = {"run-failed", "run-finished", "watchdog"}
+    silent = {"run-failed", "run-finished", "run-vanished", "watchdog"}
     assert told == {name: {name not in silent} for name in told}
 
 
@@ -162,6 +170,46 @@ def test_every_alert_reaches_the_receiver_of_its_severity(name: str, amtool: Cal
 @pytest.mark.parametrize("severity", ["critical", "warning", "info"])
 def test_an_alert_of_a_plug_in_is_routed_by_its_own_severity(severity: str, amtool: Callable[..., str]) -> None:
     route(amtool, severity, {"alertname": "QuantumCustomAlert", "severity": severity, "alert": "hardware_temp"})
+
+
+def group_waits(node: dict[str, Any], labels: dict[str, str], inherited: str = "30s") -> list[float]:
+    """Seconds until each group that takes an alert tells of it first, as Alertmanager walks its routes."""
+    wait = node.get("group_wait", inherited)
+    found: list[float] = []
+    for child in node.get("routes", []):
+        if all(matches(matcher, labels) for matcher in child["matchers"]):
+            found += group_waits(child, labels, wait)
+            if not child.get("continue", False):
+                break
+    return found or [float(wait[:-1]) * {"s": 1, "m": 60}[wait[-1]]]
+
+
+def matches(matcher: str, labels: dict[str, str]) -> bool:
+    match = re.fullmatch(r'(\w+)="(.*)"', matcher)
+    assert match is not None, f"{matcher} is of a kind that this test does not know"
+    return labels.get(match[1]) == match[2]
+
+
+def held() -> list[dict[str, str]]:
+    """The labels of every alert that may last for no longer than its value is held."""
+    built_in = [rule for rule in ALERTS if not rule.hold_seconds]
+    return [
+        *({"alertname": rule.prometheus_name, "severity": rule.severity.label} for rule in built_in),
+        *({"alertname": "QuantumCustomAlert", "severity": severity.label} for severity in Severity),
+    ]
+
+
+@pytest.mark.parametrize("labels", held(), ids=lambda labels: f"{labels['alertname']}-{labels['severity']}")
+def test_an_event_of_one_step_is_not_over_before_its_group_tells_of_it(labels: dict[str, str]) -> None:
+    root = yaml.safe_load(switched_on(shipped(), "PagerDuty"))["route"]
+    # A scrape and an evaluation pass at most until its rule finds it, and a restart of Alertmanager may cost some more.
+    assert max(group_waits(root, labels)) + 2 * INTERVAL < HELD_SECONDS
+
+
+@pytest.mark.parametrize("severity", ["warning", "info"])
+def test_lesser_alerts_wait_for_the_evaluation_that_finds_the_critical_one(severity: str) -> None:
+    root = yaml.safe_load(shipped())["route"]
+    assert min(group_waits(root, {"alertname": "QuantumBarrenPlateau", "severity": severity})) > INTERVAL
 
 
 def test_an_alert_of_an_unknown_severity_is_told_to_somebody(amtool: Callable[..., str]) -> None:

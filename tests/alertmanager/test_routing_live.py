@@ -58,6 +58,15 @@ def alert(name: str, *, value: str = "12.5", threshold: str = "10", **labels: st
     return {"labels": {"alertname": name, "severity": SEVERITIES[name], **where}, "annotations": annotations}
 
 
+def let_every_group_tell(site: Site, experiment: str) -> None:
+    """Wait until a new alert and then its end were told: by then, every other group has told its news as well."""
+    marker = alert("QuantumBarrenPlateau", experiment=experiment, run="marker", instance="marker:1")
+    site.alertmanager.fire(marker)
+    eventually(lambda: site.slack(f"{experiment} /"))
+    site.alertmanager.resolve(marker)
+    eventually(lambda: len(site.slack(f"{experiment} /")) == 2)
+
+
 def test_a_critical_alert_silences_the_lesser_ones_of_its_run_only(site: Site) -> None:
     site.alertmanager.fire(
         alert("QuantumGradientExplosion", experiment="inhibit", run="a"),
@@ -109,15 +118,29 @@ def test_an_exporter_that_is_down_silences_the_rest_of_its_instance(site: Site) 
 
 def test_a_killed_process_is_told_once_and_by_the_name_of_its_run(site: Site) -> None:
     where = {"instance": "killed:1"}
-    site.alertmanager.fire(
-        alert("QuantumExporterDown", **where), alert("QuantumRunVanished", experiment="killed", run="a", **where)
-    )
-    eventually(lambda: site.slack("killed / a"))
+    vanished = alert("QuantumRunVanished", experiment="killed", run="a", **where)
+    exporter = alert("QuantumExporterDown", **where)
+    dropped = alert("QuantumRecordsDropped", sink="store", **where)
+    site.alertmanager.fire(exporter, vanished, dropped)
+    eventually(lambda: site.slack("killed / a") and site.mails("killed / a"))
     assert site.alertmanager.states('instance="killed:1"') == {
         "QuantumExporterDown": "suppressed",
+        "QuantumRecordsDropped": "suppressed",
         "QuantumRunVanished a": "active",
     }
-    assert not site.slack("QuantumExporterDown: killed")
+    site.alertmanager.resolve(exporter)  # its rule knows of the run now
+    eventually(lambda: len(site.alertmanager.states('instance="killed:1"')) == 2)
+    assert site.alertmanager.states('instance="killed:1"') == {
+        "QuantumRecordsDropped": "suppressed",
+        "QuantumRunVanished a": "active",
+    }
+    let_every_group_tell(site, "after-the-kill")
+    site.alertmanager.resolve(vanished, dropped)  # ten minutes later
+    let_every_group_tell(site, "long-after-the-kill")
+    assert site.alertmanager.states('instance="killed:1"') == {}
+    told = ["[FIRING:1 critical] QuantumRunVanished: killed / a"]
+    assert [each["title"] for each in site.slack("killed")] == told
+    assert [mail["Subject"] for mail in site.mails("killed")] == told
 
 
 def test_a_hundred_runs_are_one_message_to_each_and_so_is_their_end(site: Site) -> None:
@@ -153,14 +176,8 @@ def test_that_a_run_ended_is_told_once_and_never_called_over(site: Site) -> None
     ]
     site.alertmanager.fire(*ended)
     eventually(lambda: len(site.slack("ended")) == 2 and site.mails("ended"))
-    marker = alert("QuantumBarrenPlateau", experiment="ended-marker", run="c")
     site.alertmanager.resolve(*ended)
-    site.alertmanager.fire(marker)
-    eventually(lambda: site.slack("ended-marker"))
-    site.alertmanager.resolve(marker)
-    eventually(
-        lambda: len(site.slack("ended-marker")) == 2
-    )  # its resolution went out, later than that of the runs would
+    let_every_group_tell(site, "after-the-end")
     assert len(site.slack("ended /")) == 2
     assert len(site.mails("ended /")) == 1
 

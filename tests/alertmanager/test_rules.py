@@ -20,6 +20,7 @@ from tests.alertmanager.rule_files import RULES, VOCABULARY, Rule, nodes, rules_
 FILES = sorted(RULES.glob("*.rules.yml"))
 RULE_OF = {rule.name: rule for rule in rules_in(RULES)}
 SCOPE_LABELS = {"run": ("experiment", "run"), "backend": ("backend",), "process": (), "instance": ()}
+OF_PROMETHEUS = frozenset({"up", "ALERTS"})
 JOINS = frozenset({"and", "or", "unless"})
 DASHBOARDS = "http://localhost:3000/d/"
 RUNBOOKS = "https://github.com/quantum-monitor/quantum-monitor/blob/main/docs/runbooks/"
@@ -111,7 +112,7 @@ def test_every_matcher_on_an_alert_names_one_that_there_is(expr: str) -> None:
 @pytest.mark.parametrize("expr", expressions())
 def test_every_metric_is_known_to_the_catalog(expr: str) -> None:
     names = {selector.name for selector in selectors(expr)}
-    assert names <= {"up", *catalog.BY_NAME}
+    assert names <= {*OF_PROMETHEUS, *catalog.BY_NAME}
 
 
 def test_a_metric_that_the_catalog_does_not_know_is_found() -> None:

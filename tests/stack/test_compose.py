@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sysconfig
 from collections.abc import Callable, Iterator
@@ -85,6 +86,14 @@ def test_a_service_has_no_more_rights_than_it_needs(service: str) -> None:
     assert writable == []
 
 
+def test_grafana_has_room_for_its_plug_ins_which_are_processes_of_their_own() -> None:
+    """Grafana 13.2 idles at 330 MiB."""
+    settings = SERVICES["grafana"]
+    others = max(other["pids_limit"] for service, other in SERVICES.items() if service != "grafana")
+    assert settings["mem_limit"] == "1g"
+    assert settings["pids_limit"] >= 4 * others
+
+
 def test_every_image_is_an_exact_version() -> None:
     images = [settings["image"] for settings in SERVICES.values() if "build" not in settings]
     images += re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
@@ -157,6 +166,19 @@ def test_anonymous_visitors_of_grafana_can_only_look_and_the_password_is_in_no_v
     assert environment["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
     assert environment["GF_SECURITY_ADMIN_PASSWORD__FILE"] == "/run/secrets/grafana_admin_password"
     assert "GF_SECURITY_ADMIN_PASSWORD" not in environment
+
+
+def test_make_up_without_docker_says_in_one_line_what_is_missing_and_makes_no_secrets(tmp_path: Path) -> None:
+    make = shutil.which("make")
+    if make is None:
+        pytest.skip("no make here")
+    command = [make, f"--makefile={ROOT / 'Makefile'}", "up"]
+    environ = {"PATH": str(tmp_path)}
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    told, status = done.stderr.splitlines()
+    assert told.startswith("No docker compose here: install Docker")
+    assert "Error 1" in status
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_hadolint_has_nothing_to_say_about_the_dockerfile() -> None:

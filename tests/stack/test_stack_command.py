@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from quantum_monitor import QuantumMonitor
 from tests.e2e.prometheus_process import eventually
@@ -19,7 +23,7 @@ from tests.stack.stack_process import COMMAND, Stack
 StartStack = Callable[..., Stack]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _programs(server_binary: Callable[[str], Path]) -> None:
     for program in ("prometheus", "prometheus-alertmanager"):
         server_binary(program)
@@ -43,6 +47,56 @@ def start_stack(tmp_path: Path) -> Iterator[StartStack]:
                 server.kill()
 
 
+@dataclass(frozen=True)
+class Session:
+    """A session that has ended: what was seen while a training process was scraped, and how it went.
+
+    Attributes:
+        stack: the stack, as it was left.
+        targets: what Prometheus scraped.
+        groups: the rules that it had loaded.
+        alertmanagers: whom it told.
+        scraped_at: where the training process was to be scraped.
+        status: the exit status after Ctrl-C.
+    """
+
+    stack: Stack
+    targets: list[dict[str, Any]]
+    groups: list[dict[str, Any]]
+    alertmanagers: list[dict[str, Any]]
+    scraped_at: str
+    status: int
+
+
+@pytest.fixture(scope="module")
+def session(_programs: None, tmp_path_factory: pytest.TempPathFactory) -> Session:
+    """One for all that only look: Prometheus takes five seconds to its first scrape."""
+    stack = Stack(tmp_path_factory.mktemp("session"))
+
+    def targets() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = stack.ask("Prometheus", "/api/v1/targets")["data"]["activeTargets"]
+        return found
+
+    def all_are_up() -> bool:
+        health = {target["labels"]["job"]: target["health"] for target in targets()}
+        return set(health) == {"quantum-monitor", "prometheus", "alertmanager"} and set(health.values()) == {"up"}
+
+    options: dict[str, Any] = {"discovery_dir": stack.data / "targets", "enable_mlflow": False}
+    storage = stack.data.parent / "runs"
+    try:
+        with QuantumMonitor(
+            "h2", metrics_port=0, storage_path=storage, registry=CollectorRegistry(), **options
+        ) as monitor:
+            eventually(all_are_up, what="the scrape of the monitor and of both servers")
+            scraped_at = str(monitor.metrics_url)
+            groups = stack.ask("Prometheus", "/api/v1/rules")["data"]["groups"]
+            alertmanagers = stack.ask("Prometheus", "/api/v1/alertmanagers")["data"]["activeAlertmanagers"]
+            seen = targets()
+    finally:
+        status = stack.end()
+    return Session(stack, seen, groups, alertmanagers, scraped_at, status)
+
+
 def refused(*arguments: object) -> str:
     """What the command complains of, ending with status 1."""
     done = subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False)
@@ -51,26 +105,17 @@ def refused(*arguments: object) -> str:
     return done.stderr
 
 
-def test_a_training_process_is_scraped_rules_are_loaded_and_alertmanager_is_known(
-    start_stack: StartStack, new_monitor: Callable[..., QuantumMonitor]
-) -> None:
-    stack = start_stack()
-    discovery = stack.data / "targets"
-    assert f"export QUANTUM_MONITOR_DISCOVERY={discovery}" in stack.output
-    monitor = new_monitor(metrics_port=0, discovery_dir=discovery)
-
-    def target_is_up() -> bool:
-        targets = stack.ask("Prometheus", "/api/v1/targets")["data"]["activeTargets"]
-        return any(t["labels"]["job"] == "quantum-monitor" and t["health"] == "up" for t in targets)
-
-    eventually(target_is_up, what="the scrape of the monitor")
-    assert str(monitor.metrics_url) in str(stack.ask("Prometheus", "/api/v1/targets"))
-    groups = stack.ask("Prometheus", "/api/v1/rules")["data"]["groups"]
-    assert {"QuantumGradientExplosion", "QuantumRunVanished"} <= {r["name"] for group in groups for r in group["rules"]}
-    [known] = stack.ask("Prometheus", "/api/v1/alertmanagers")["data"]["activeAlertmanagers"]
-    assert known["url"].startswith(stack.url("Alertmanager"))
-    assert stack.end() == 0
-    assert stack.has_left_nothing()
+def test_a_training_process_is_scraped_rules_are_loaded_and_alertmanager_is_known(session: Session) -> None:
+    assert f"export QUANTUM_MONITOR_DISCOVERY={session.stack.data / 'targets'}" in session.stack.output
+    assert "export QUANTUM_MONITOR_FINAL_SCRAPE_TIMEOUT=60\n" in session.stack.output
+    [scraped] = [target for target in session.targets if target["labels"]["job"] == "quantum-monitor"]
+    assert scraped["scrapeUrl"] == session.scraped_at
+    loaded = {rule["name"] for group in session.groups for rule in group["rules"]}
+    assert {"QuantumGradientExplosion", "QuantumRunVanished"} <= loaded
+    [known] = session.alertmanagers
+    assert known["url"].startswith(session.stack.url("Alertmanager"))
+    assert session.status == 0
+    assert session.stack.has_left_nothing()
 
 
 def test_everything_listens_on_loopback_only_and_nothing_listens_that_was_not_printed(start_stack: StartStack) -> None:
@@ -146,6 +191,34 @@ def test_a_server_that_cannot_start_ends_the_stack_with_the_reason(start_stack: 
     assert "undefined receiver" in stack.errors
 
 
+def test_a_server_that_ends_without_a_word_may_have_met_a_full_disk(tmp_path: Path) -> None:
+    """The database and the log of Prometheus lead to a disk, seen by this stack only, that is full."""
+    private = ["unshare", "--user", "--map-root-user", "--mount"]
+    if subprocess.run([*private, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no disk can be mounted here")
+    full, data = tmp_path / "full", tmp_path / "data"
+    data.mkdir()
+    full.mkdir()
+    for name in ("prometheus", "prometheus.log"):
+        (data / name).symlink_to(full / name)
+    fill = 'mount -t tmpfs -o size=4k tmpfs "$0" && mkdir "$0/prometheus" && ! head -c 9999 /dev/zero 2>&- >"$0/filler"'
+    stack: list[str | Path] = [*COMMAND, "--data", data, "--prometheus-port", "0", "--alertmanager-port", "0"]
+    command: list[str | Path] = [*private, "sh", "-c", f'{fill} && exec "$@"', full, *stack]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    first, second = done.stderr.splitlines()
+    assert first.startswith("quantum-monitor: Prometheus ended by itself with status ")
+    assert second == "quantum-monitor:   (it wrote nothing: is the disk full?)"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_a_configuration_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "alertmanager.yml").symlink_to("/dev/full")
+    told = refused("--data", tmp_path)
+    assert f"{tmp_path}/alertmanager.yml cannot be written: No space left on device" in told
+    assert "--data" in told
+
+
 def test_a_configuration_of_ones_own_is_taken_as_it_is(start_stack: StartStack, tmp_path: Path) -> None:
     own = tmp_path / "alertmanager.yml"
     receivers = "receivers: [{name: hook, webhook_configs: [{url: 'http://127.0.0.1:1/'}]}]\n"
@@ -161,16 +234,11 @@ def test_a_second_stack_on_the_same_data_is_refused(start_stack: StartStack) -> 
     assert stack.process.poll() is None
 
 
-def test_data_is_kept_from_one_session_to_the_next(start_stack: StartStack) -> None:
-    def instances(stack: Stack) -> set[str]:
-        found = stack.ask("Prometheus", "/api/v1/query?query=last_over_time(up[10m])")["data"]["result"]
-        return {series["metric"]["instance"] for series in found}
-
-    first = start_stack()
-    eventually(lambda: instances(first), what="a sample")
-    before = instances(first)
-    assert first.end() == 0
-    assert before <= instances(start_stack())
+def test_data_is_kept_from_one_session_to_the_next(session: Session, start_stack: StartStack, tmp_path: Path) -> None:
+    shutil.copytree(session.stack.data, tmp_path / "stack/data")
+    stack = start_stack()
+    found = stack.ask("Prometheus", "/api/v1/query?query=last_over_time(up[10m])")["data"]["result"]
+    assert {target["labels"]["instance"] for target in session.targets} <= {s["metric"]["instance"] for s in found}
 
 
 @pytest.mark.parametrize("content", [None, "", "not an address\n"], ids=["missing", "empty", "no address"])

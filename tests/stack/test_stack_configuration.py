@@ -74,23 +74,24 @@ def test_the_local_routing_is_the_original_with_mailpit_for_the_mail_server_and_
     assert any("email_configs" in receiver for receiver in config["receivers"])
 
 
-@pytest.mark.parametrize(
-    ("host", "scraped_at"),
-    [
-        ("127.0.0.1", "host.docker.internal:9888"),  # Docker Desktop: the loopback of the host has this name
-        ("172.17.0.1", "172.17.0.1:9888"),  # Linux: the address of Docker's bridge
-        ("trainer", "trainer:9888"),  # another container
-    ],
-)
 def test_what_a_process_announces_is_scraped_where_a_container_reaches_it(
-    server_binary: Callable[[str], Path], tmp_path: Path, host: str, scraped_at: str
+    server_binary: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    announce(tmp_path, host=host, port=9888, refresh_every=None)
+    scraped_at = {
+        "127.0.0.1": "host.docker.internal:9888",  # Docker Desktop: the loopback of the host has this name
+        "172.17.0.1": "172.17.0.1:9888",  # Linux: the address of Docker's bridge
+        "trainer": "trainer:9888",  # another container
+    }
+    for host in scraped_at:
+        announce(tmp_path / host, host=host, port=9888, refresh_every=None)
     config: dict[str, Any] = yaml.safe_load((ROOT / "prometheus/prometheus.yml").read_text(encoding="utf-8"))
     [job] = [job for job in config["scrape_configs"] if job["job_name"] == "quantum-monitor"]
-    job["file_sd_configs"][0]["files"] = [f"{tmp_path}/*.json"]
+    job["file_sd_configs"][0]["files"] = [f"{tmp_path / host}/*.json" for host in scraped_at]
     (tmp_path / "prometheus.yml").write_text(yaml.safe_dump({"scrape_configs": [job]}), encoding="utf-8")
     command = (server_binary("promtool"), "check", "service-discovery", "--timeout=1s")
-    found = checked(*command, tmp_path / "prometheus.yml", "quantum-monitor")
-    [target] = json.loads(found)
-    assert target["labels"]["__address__"] == scraped_at
+    found = json.loads(checked(*command, tmp_path / "prometheus.yml", "quantum-monitor"))
+    by_folder = {
+        Path(target["discoveredLabels"]["__meta_filepath"]).parent.name: target["labels"]["__address__"]
+        for target in found
+    }
+    assert by_folder == scraped_at

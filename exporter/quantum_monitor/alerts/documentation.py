@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from quantum_monitor.alerts.rules import ALERTS, PROMETHEUS_ALERTS, AlertRule, PrometheusAlert
 
 READS: Mapping[str, tuple[str, ...]] = {
-    "exporter_down": ("up", "quantum_monitor_build_info", "quantum_run_end_timestamp_seconds"),
+    "exporter_down": ("up", "quantum_monitor_build_info", "quantum_run_end_timestamp_seconds", "ALERTS"),
     "run_vanished": ("quantum_run_status", "up"),
     "run_failed": ("quantum_run_status",),
     "run_finished": ("quantum_run_status",),
-    "budget_forecast": ("quantum_alert_value", "quantum_alert_threshold", "quantum_run_status"),
+    "budget_forecast": ("quantum_alert_value", "quantum_alert_threshold", "ALERTS", "quantum_run_status"),
     "records_dropped": ("quantum_monitor_records_dropped_total",),
     "tracker_behind": ("quantum_monitor_sink_backlog",),
     "custom_alert": ("quantum_alert_firing", "quantum_alerts_total"),
@@ -31,8 +31,8 @@ record. The process calls back and notifies if asked to, and exports what it jud
 
 | series | says |
 |---|---|
-| `quantum_alert_value{alert="..."}` | what the threshold is compared with: the worst of at least the last minute, \
-so that no scrape misses it; the present value where the alert has a duration (`for`) |
+| `quantum_alert_value{alert="..."}` | what the threshold is compared with: the worst of at least the last two \
+minutes, so that no scrape misses it; the present value where the alert has a duration (`for`) |
 | `quantum_alert_threshold{alert="..."}` | what the training script set; absent where the alert is off |
 | `quantum_alert_firing{alert="...",severity="..."}` | 1 while it fires in the process, else 0 |
 | `quantum_alerts_total{alert="...",severity="..."}` | how often it began to |
@@ -76,17 +76,21 @@ They have no key in `alert_config`; silence them in Alertmanager, or leave their
 _LIMITS = """\
 ## What they cannot tell
 
-- **`QuantumRunVanished`** cannot tell a process that was killed from one that ended its run and left before a scrape
-  had seen the end. Give short scripts `final_scrape_timeout=60`, so that the end is seen. It is over by itself after
-  ten minutes: that is no sign of recovery.
+- **`QuantumRunVanished`** tells a kill from an orderly end by the target, which a process that ends in order takes
+  back. A target in `static_configs` stays: there, a process that ended its run and left before a scrape had seen the
+  end looks like one that was killed. It is over by itself after ten minutes: that is no sign of recovery, and no
+  message is sent.
 - **`QuantumRunFailed`** and **`QuantumRunFinished`** are told once for each end that a scrape has seen, and are over
-  ten minutes later.
+  ten minutes later. A script that ends on an exception leaves before the next scrape, and is not told, unless it
+  waits for one: `final_scrape_timeout=60`, or `QUANTUM_MONITOR_FINAL_SCRAPE_TIMEOUT=60` in its environment.
 - **`QuantumExporterDown`** takes every target of the job `quantum-monitor` for a process that announced itself
   (`discovery_dir`), so one that was never reached is reported too. Put targets of `static_configs`, which stay when
   their script is done, into a job of another name: there a target counts for an hour after it last answered, and not
-  once a run of it has ended.
-- **`QuantumBudgetForecast`** takes what the last hour cost as the rate, also for a run younger than that: early on it
-  is too low rather than too high.
+  once a run of it has ended. Where a run vanished, that was told instead, and this is silent on the address for a
+  day.
+- **`QuantumBudgetForecast`** takes what the last hour cost as the rate, without its dearest quarter of an hour: a
+  single lump is no rate. So money that goes in one lump an hour, or less often, is not forecast, and in its first
+  hour a run is forecast too low. After a restart under the same name and address, nothing is forecast for an hour.
 - **Series in a Pushgateway** stay after their process: a run that was killed there does not vanish."""
 
 

@@ -191,7 +191,8 @@ PROMETHEUS_ALERTS: tuple[PrometheusAlert, ...] = (
     PrometheusAlert("run_finished", Severity.LOW, "run", "quantum-overview",
                     "A run ended as completed or stopped within the last ten minutes."),
     PrometheusAlert("budget_forecast", Severity.MEDIUM, "run", "quantum-cost",
-                    "By the highest forecast of the last hour, the run goes over its budget within six hours.", 300.0),
+                    "At the rate of the last hour, its dearest quarter left out, the run goes over its budget within "
+                    "six hours.", 300.0),
     PrometheusAlert("records_dropped", Severity.MEDIUM, "process", "quantum-health",
                     "Records were lost within the last ten minutes: a sink did not take them. States that are skipped "
                     "to stay within the time budget do not count."),

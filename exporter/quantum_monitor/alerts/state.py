@@ -25,8 +25,8 @@ class AlertState:
     """One alert: its threshold, its value, and whether it is inactive, pending or firing.
 
     Without a hold, the alert is judged by the worst value of the last two to four minutes, the present one included:
-    what fires for one step is seen by every scrape, and ends when it has been over for that long. With a hold, it is judged
-    by the present value, which must have been beyond the threshold for that long.
+    what fires for one step is seen by every scrape, and ends when it has been over for that long. With a hold, it is
+    judged by the present value, which must have been beyond the threshold for that long.
 
     Not safe for several threads at once: the caller holds a lock. Times are seconds of one monotonic clock.
 

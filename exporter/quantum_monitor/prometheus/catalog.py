@@ -177,7 +177,7 @@ CUSTOM = (
 
 ALERT = (
     Metric("quantum_alert_value", "gauge", Scope.ALERT,
-           "What the alert's threshold is compared with: the worst of at least the last minute, so that no scrape "
+           "What the alert's threshold is compared with: the worst of at least the last two minutes, so that no scrape "
            "misses it; the present value where the alert waits for a duration."),
     Metric("quantum_alert_threshold", "gauge", Scope.ALERT,
            "The alert's threshold, as the training script set it; absent where the alert is off."),

@@ -97,8 +97,8 @@ def with_mailpit() -> str:
         **_MAILPIT,
     }
     head = (
-        "# Generated from alertmanager.yml by `make generate`: the same routing, but e-mails go to Mailpit of the\n"
-        "# compose stack and nothing goes to Slack. docs/stack.md says how to tell people instead.\n\n"
+        "# Generated from alertmanager.yml: the same routing, but e-mails go to Mailpit of the compose stack and\n"
+        "# nothing goes to Slack. docs/stack.md says how to tell people instead.\n\n"
     )
     return head + _dumped(config)
 

@@ -150,7 +150,7 @@ def _check(servers: list[Server]) -> None:
             raise StackError(
                 "\n".join([
                     f"{server.name} ended by itself with status {server.status}; the end of {server.log}:",
-                    *(f"  {line}" for line in server.last_lines()),
+                    *(f"  {line}" for line in server.last_lines() or ["(it wrote nothing: is the disk full?)"]),
                 ])
             )  # fmt: skip
 
@@ -181,5 +181,8 @@ def _claimed(options: Options) -> Iterator[None]:
 
 
 def _written(path: Path, text: str) -> Path:
-    path.write_text(text, encoding="utf-8")
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:  # a full disk names no file
+        raise StackError(f"{path} cannot be written: {error.strerror or error}; mend that, or give --data") from error
     return path
