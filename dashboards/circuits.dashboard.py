@@ -17,6 +17,7 @@ from quantum_monitor.grafana import (
     table,
     threshold,
     timeseries,
+    worst,
 )
 
 NO_CIRCUIT = "no circuit execution logged"
@@ -43,11 +44,12 @@ dashboard = board(
                        empty=NO_CIRCUIT, minimum=0, maximum=1),
             timeseries("Failures among the last 50", "Share of failed executions among the last 50 of a run. Dashed: "
                        "above it, circuit_failures fires.", "percentunit",
-                       query('quantum_alert_value{alert="circuit_failures"}'), threshold("circuit_failures"),
+                       worst("circuit_failures"), threshold("circuit_failures"),
                        empty="fewer than 10 executions logged", minimum=0, maximum=1),
         ),
         line(
-            stat("Executions", "Executions within the time range, by outcome.", "short",
+            stat("Executions", "Executions within the time range, by outcome; of scripts that are run again under the "
+                 "same names, too.", "short",
                  query(f"sum by (status) ({gained(EXECUTED)})", "{{status}}"), empty=NO_CIRCUIT, span=8, decimals=0),
             timeseries("Shots a second", "Shots taken, by backend.", "cps",
                        query("sum by (backend) (rate(quantum_circuit_shots_total[$__rate_interval]))", "{{backend}}"),
@@ -68,7 +70,7 @@ dashboard = board(
                        "queue_time_limit fires for a single execution.", "s",
                        quantile(0.5, QUEUE, "backend", "50 %, {{backend}}"),
                        quantile(0.95, QUEUE, "backend", "95 %, {{backend}}"),
-                       query('quantum_alert_value{alert="queue_time_limit"}', "longest, {{experiment}} / {{run}}"),
+                       worst("queue_time_limit", "longest, {{experiment}} / {{run}}"),
                        threshold("queue_time_limit"), empty=NO_QUEUE, log=True),
             timeseries("Execution time quantiles", "Half and 95 % of the executions took at most this.", "s",
                        quantile(0.5, LATENCY, "backend", "50 %, {{backend}}"),
@@ -92,9 +94,10 @@ dashboard = board(
     section(
         "Backends",
         line(
-            state_timeline("Availability", "Whether a backend is reported available. A gap is a time without a report.",
-                           AVAILABILITY, query("max by (backend) (quantum_backend_up)", "{{backend}}"),
-                           empty=NO_STATUS, span=12),
+            state_timeline("Availability", "Whether a backend is reported available, the worst between two points. A "
+                           "gap is a time without a report.", AVAILABILITY,
+                           query("max by (backend) (min_over_time(quantum_backend_up[$__rate_interval]))",
+                                 "{{backend}}"), empty=NO_STATUS, span=12),
             table("Backends now", "What was last reported of each backend.", {"backend": "Backend"},
                   Column("Status", query("quantum_backend_up"), states=AVAILABILITY),
                   Column("Pending jobs", query("quantum_backend_pending_jobs"), "none"),
@@ -122,7 +125,7 @@ dashboard = board(
                        empty="no error rates reported", log=True),
             timeseries("Error rate above the best", "Rise of the error rate above the best that was seen. Dashed: "
                        "above it, error_rate_increase fires.", "percentunit",
-                       query('quantum_alert_value{alert="error_rate_increase"}'), threshold("error_rate_increase"),
+                       worst("error_rate_increase"), threshold("error_rate_increase"),
                        empty="no error rates reported", minimum=0),
             timeseries("Coherence", "Median T1 (relaxation) and T2 (dephasing) over the qubits.", "s",
                        query("max by (backend) (quantum_backend_t1_seconds)", "T1, {{backend}}"),

@@ -14,10 +14,12 @@ from quantum_monitor.grafana import (
     table,
     threshold,
     timeseries,
+    worst,
 )
 
 NO_COST = "no cost logged"
 NO_BUDGET = "no budget set: alert_config cost_budget"
+AGAIN = " Scripts that are run again under the same names are added up, exact to Prometheus' evaluation interval."
 KINDS = " Kind: reported by the caller, estimated from prices, or billed."
 COST = "quantum_cost_total"
 SPENT = f"sum by (currency, kind) ({gained(COST)})"
@@ -30,9 +32,10 @@ dashboard = board(
     section(
         "Spent",
         line(
-            stat("Spent in the time range", "Money spent within the time range." + KINDS, "short",
+            stat("Spent in the time range", "Money spent within the time range." + AGAIN + KINDS, "short",
                  query(SPENT, "{{currency}}, {{kind}}"), empty=NO_COST, decimals=2, span=6),
-            stat("Spent by these runs", "Money that the runs of the selection spent since they began." + KINDS, "short",
+            stat("Spent by these runs", "Money that the runs of the selection spent since they began; of a script that "
+                 "was run again under the same names, the latest." + KINDS, "short",
                  query(f"sum by (currency, kind) ({last(COST)})", "{{currency}}, {{kind}}"),
                  empty=NO_COST, decimals=2, span=6),
             stat("Last execution", "Cost of the latest execution of each run and backend." + KINDS, "short",
@@ -69,7 +72,7 @@ dashboard = board(
                  empty=NO_BUDGET, span=8, red_from=1),
             timeseries("Cost over the median", "Cost of an execution over the median of that backend's recent ones. "
                        "Dashed: above it, cost_spike fires.", "none",
-                       query('quantum_alert_value{alert="cost_spike"}'), threshold("cost_spike"),
+                       worst("cost_spike"), threshold("cost_spike"),
                        empty="fewer than five executions with a cost", span=16, minimum=0),
         ),
     ),

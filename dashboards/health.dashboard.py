@@ -19,6 +19,9 @@ from quantum_monitor.grafana import (
 DROPPED = "quantum_monitor_records_dropped_total"
 MISSED = "prometheus_rule_group_iterations_missed_total"
 CALLS = "quantum_monitor_log_duration_seconds"
+TRIED = "alertmanager_notifications_total"
+FAILED = "alertmanager_notifications_failed_total"
+IN_USE = f"on (integration) sum by (integration) ({TRIED}) > 0"  # every kind that Alertmanager knows has a series
 UNSCRAPED = "this Prometheus does not scrape itself"
 
 dashboard = board(
@@ -27,8 +30,10 @@ dashboard = board(
     section(
         "Targets",
         line(
-            state_timeline("Scraped", "Whether Prometheus reaches each target of the selected jobs.", AVAILABILITY,
-                           query("max by (job, instance) (up)", "{{job}} {{instance}}"), empty="no target", span=12),
+            state_timeline("Scraped", "Whether Prometheus reaches each target of the selected jobs, the worst between "
+                           "two points.", AVAILABILITY,
+                           query("max by (job, instance) (min_over_time(up[$__rate_interval]))",
+                                 "{{job}} {{instance}}"), empty="no target", span=12),
             timeseries("Scrape duration", "Time that a scrape takes; Prometheus gives up at its timeout.", "s",
                        query("scrape_duration_seconds"), empty="no target", span=6, minimum=0),
             timeseries("Series", "Samples of a scrape: series that a process exports. A run with one backend has at "
@@ -95,7 +100,7 @@ dashboard = board(
         ),
     ),
     section(
-        "Prometheus",
+        "Prometheus and Alertmanager",
         line(
             stat("Watchdog", "The alert that always fires: without it, rules are not evaluated.", "none",
                  query('count(ALERTS{alertname="QuantumWatchdog", alertstate="firing"})', "firing"),
@@ -110,6 +115,16 @@ dashboard = board(
                        query("sum(increase(prometheus_notifications_errors_total[$__rate_interval]))", "refused"),
                        query("sum(increase(prometheus_notifications_dropped_total[$__rate_interval]))", "dropped"),
                        empty=UNSCRAPED, span=9, minimum=0),
+        ),
+        line(
+            timeseries("Messages to people", "What Alertmanager tried to send and failed to, by kind of receiver: "
+                       "slack, email, webhook. A failure means that people are not told; the log of Alertmanager has "
+                       "its cause.", "short",
+                       query(f"sum by (integration) (increase({TRIED}[$__rate_interval])) and {IN_USE}",
+                             "tried, {{integration}}"),
+                       query(f"sum by (integration) (increase({FAILED}[$__rate_interval])) and {IN_USE}",
+                             "failed, {{integration}}"),
+                       empty="no message sent yet, or this Prometheus does not scrape Alertmanager", minimum=0),
         ),
     ),
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quantum_monitor.grafana import board, line, query, section, threshold, timeseries
+from quantum_monitor.grafana import board, line, query, section, threshold, timeseries, worst
 
 BITS = "suffix:bits"
 NO_STATE = "no state logged"
@@ -25,11 +25,11 @@ dashboard = board(
         ),
         line(
             timeseries("Infidelity", "One minus the fidelity, on a log axis. A fidelity of exactly 1 is not drawn.",
-                       "none", query("1 - quantum_state_fidelity", "{{experiment}} / {{run}}"),
+                       "none", query("1 - quantum_state_fidelity > 0", "{{experiment}} / {{run}}"),
                        empty=NO_FIDELITY, log=True),
             timeseries("Fidelity drop", "Best rolling median of the fidelity minus the present one, the worst of at "
                        "least the last minute. Dashed: above it, fidelity_drop fires.", "none",
-                       query('quantum_alert_value{alert="fidelity_drop"}'), threshold("fidelity_drop"),
+                       worst("fidelity_drop"), threshold("fidelity_drop"),
                        empty=NO_FIDELITY, minimum=0),
         ),
     ),
@@ -41,7 +41,7 @@ dashboard = board(
                        query("quantum_state_global_entanglement"), empty="no pure state logged", minimum=0, maximum=1),
             timeseries("Entanglement lost", "Share of the best entanglement entropy that was lost. Dashed: above it, "
                        "entanglement_loss fires; it is off unless asked for.", "percentunit",
-                       query('quantum_alert_value{alert="entanglement_loss"}'), threshold("entanglement_loss"),
+                       worst("entanglement_loss"), threshold("entanglement_loss"),
                        empty="the alert entanglement_loss is off", minimum=0),
         ),
     ),

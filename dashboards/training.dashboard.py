@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quantum_monitor.grafana import board, heatmap, line, quantile, query, section, threshold, timeseries
+from quantum_monitor.grafana import board, heatmap, line, quantile, query, section, threshold, timeseries, worst
 
 NO_STEP = "no training step logged"
 NO_GRADIENT = "no gradient logged"
@@ -23,7 +23,7 @@ dashboard = board(
             timeseries("Loss above its best", "How far the latest loss is above the lowest so far, on a log axis. A "
                        "step that is the best is not drawn; a growing distance is a run that overshoots or diverges.",
                        "none",
-                       query("quantum_training_loss - quantum_training_best_loss", "{{experiment}} / {{run}}"),
+                       query("quantum_training_loss - quantum_training_best_loss > 0", "{{experiment}} / {{run}}"),
                        empty=NO_STEP, span=8, log=True),
             height=10,
         ),
@@ -31,10 +31,11 @@ dashboard = board(
     section(
         "Gradient",
         line(
-            timeseries("Gradient norm", "Euclidean norm of the latest gradient. Dashed: above it, gradient_explosion "
-                       "fires; it sees every step, this panel one a scrape.", "none",
+            timeseries("Gradient norm", "Euclidean norm of the latest gradient, one step a scrape; worst: of every "
+                       "step. Dashed: above it, gradient_explosion fires. An infinite norm, and one of 0, leave a gap.",
+                       "none",
                        query("quantum_training_gradient_norm"),
-                       query('quantum_alert_value{alert="gradient_explosion"}', "worst, {{experiment}} / {{run}}"),
+                       worst("gradient_explosion", "worst, {{experiment}} / {{run}}"),
                        threshold("gradient_explosion"), empty=NO_GRADIENT, log=True),
             timeseries("Variance across components", "Population variance across the components of the latest "
                        "gradient: a proxy for a barren plateau. Dashed: barren_plateau fires below it, while the loss "
@@ -47,7 +48,7 @@ dashboard = board(
                        "none", query("quantum_training_gradient_variance"), empty=NO_GRADIENT, log=True),
             timeseries("Steps in a row that are not finite", "Steps with a NaN or infinite loss or gradient. Dashed: "
                        "above it, loss_not_finite fires.", "none",
-                       query('quantum_alert_value{alert="loss_not_finite"}'), threshold("loss_not_finite"),
+                       worst("loss_not_finite"), threshold("loss_not_finite"),
                        empty=NO_STEP, minimum=0),
         ),
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +31,8 @@ MAY_BE_EMPTY: Mapping[tuple[str, str, str], str] = {
     ("quantum-training", "Variance across components", "B"): "the alert is off",
     ("quantum-training", "Since the last step", "A"): "no run is running",
     ("quantum-training", "Since the last step", "B"): "the alert is off",
+    ("quantum-training", "Loss above its best", "A"): "the latest loss is the best",
+    ("quantum-state", "Infidelity", "A"): "the fidelity is exactly 1",
     ("quantum-state", "Entanglement lost", "A"): "the alert is off unless asked for",
     ("quantum-state", "Entanglement lost", "B"): "the alert is off unless asked for",
     ("quantum-circuits", "Failures among the last 50", "A"): "fewer than 10 executions",
@@ -45,6 +48,16 @@ MAY_BE_EMPTY: Mapping[tuple[str, str, str], str] = {
     ("quantum-health", "Notifications", "A"): "Prometheus does not scrape itself",
     ("quantum-health", "Notifications", "B"): "Prometheus does not scrape itself",
     ("quantum-health", "Notifications", "C"): "Prometheus does not scrape itself",
+    (
+        "quantum-health",
+        "Messages to people",
+        "A",
+    ): "Prometheus does not scrape Alertmanager, or nobody was told anything",
+    (
+        "quantum-health",
+        "Messages to people",
+        "B",
+    ): "Prometheus does not scrape Alertmanager, or nobody was told anything",
 }
 """Queries that a healthy installation may answer with nothing: dashboard, panel, refId, and when that is."""
 
@@ -94,7 +107,15 @@ def query_variables(dashboard: Mapping[str, Any]) -> dict[str, str]:
 
 
 def filled(expr: str, values: Mapping[str, str]) -> str:
-    """A query with the values of its variables."""
-    for name in sorted(values, key=len, reverse=True):  # a name may be the start of a longer one
-        expr = expr.replace(f"${{{name}}}", values[name]).replace(f"${name}", values[name])
-    return expr
+    """A query with the values of its variables; a dollar sign in a value is none of a variable."""
+    return re.sub(r"\$(?:\{(\w+)\}|(\w+))", lambda found: values.get(found[1] or found[2], found[0]), expr)
+
+
+def as_grafana_writes(value: str) -> str:
+    """A value that was chosen, as Grafana puts it into a regular expression between double quotes.
+
+    This is what it does with its feature `prometheusSpecialCharsInLabelValues`; without, a double quote in a value ends
+    the text that it stands in.
+    """
+    value = value.replace("\\", "\\" * 4).replace('"', '\\\\\\"')
+    return re.sub(r"[$^*{}\[\]'+?.()|]", r"\\\\\g<0>", value)

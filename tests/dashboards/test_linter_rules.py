@@ -77,8 +77,24 @@ def test_links_lead_to_every_other_dashboard_and_keep_selection_and_time(dashboa
 
 @each_dashboard
 def test_links_in_cells_lead_to_a_dashboard(dashboard: Mapping[str, Any]) -> None:
-    text = str(dashboard["panels"])
-    assert set(re.findall(r"/d/([\w-]+)", text)) <= UIDS
+    for panel in panels(dashboard):
+        of_rows = set(re.findall(r'"dashboard", "(\w+)"', str(panel.get("targets"))))
+        for uid in re.findall(r"/d/([^?']+)", str(panel["fieldConfig"])):
+            assert {uid.replace("${__data.fields.Dashboard}", name) for name in of_rows or [""]} <= UIDS, panel["title"]
+
+
+def test_a_run_in_the_table_leads_to_its_training_alone_also_where_another_process_has_a_run_of_its_name() -> None:
+    (link,) = re.findall(r"/d/quantum-training\?[^']+", str(DASHBOARDS["overview"]["panels"]))
+    for label in ("Instance", "Experiment", "Run"):
+        assert f"&var-{label.lower()}=${{__data.fields.{label}:percentencode}}" in link
+
+
+def test_an_alert_in_the_table_leads_to_the_dashboard_that_its_rule_names() -> None:
+    table = next(panel for panel in panels(DASHBOARDS["overview"]) if panel["title"] == "Value against threshold")
+    for target in table["targets"]:
+        leads = dict(re.findall(r'"dashboard", "(\w+)", "alert", "(\w+(?:\|\w+)*)"', target["expr"]))
+        found = {key: f"quantum-{name}" for name, keys in leads.items() for key in keys.split("|")}
+        assert found == {rule.key: rule.dashboard for rule in rules.ALERTS}
 
 
 @each_dashboard

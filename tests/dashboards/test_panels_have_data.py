@@ -18,7 +18,7 @@ from tests.dashboards.panel_queries import MAY_BE_EMPTY, PanelQuery, dashboards,
 from tests.e2e.prometheus_process import Prometheus, eventually, running
 from tests.prometheus.full_use import CIRCUIT, MIXED, PAIRS
 
-NOT_HERE = {place for place, reason in MAY_BE_EMPTY.items() if "rules are not" in reason or "scrape itself" in reason}
+NOT_HERE = {place for place, reason in MAY_BE_EMPTY.items() if "rules are not" in reason or "does not scrape" in reason}
 ALERTS = {"cost_budget": 50.0, "entanglement_loss": 0.1}
 
 

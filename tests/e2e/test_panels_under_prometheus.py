@@ -21,6 +21,7 @@ def site_in_trouble(site: Site, start_training: Callable[..., TrainingProcess]) 
     training.wait_until_up()
     site.wait_for_scrape_of(training)
     training.tell("begin", "second")
+    training.tell("set_fidelity", 0.99)  # an infidelity of 0 has no place on a log axis
     training.tell("explode")
     eventually(lambda: site.slack("QuantumGradientExplosion", "second"), what="the message")
     return site

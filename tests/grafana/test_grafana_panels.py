@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from quantum_monitor.grafana import (
     Column,
     alert_list,
     board,
+    generate,
     heatmap,
     line,
     query,
@@ -26,6 +30,7 @@ from quantum_monitor.grafana import (
 )
 from quantum_monitor.grafana.normal import normal_panel
 
+ROOT = Path(__file__).resolve().parents[2]
 LOSS = query("quantum_training_loss")
 numbers = itertools.count()
 
@@ -77,6 +82,25 @@ def test_a_panel_keeps_its_id_when_others_come_or_go() -> None:
     kept, other = panel(), panel()
     alone, beside = rendered(kept)[0]["id"], rendered(other, kept)[1]["id"]
     assert alone == beside
+
+
+def test_a_comma_too_many_is_named() -> None:
+    with pytest.raises(TypeError, match=r"a panel is a call of timeseries\(\.\.\.\).* not a tuple"):
+        line((panel(),))
+
+
+def test_the_lines_of_the_manual_add_a_panel_where_it_says(tmp_path: Path) -> None:
+    block = re.search(r"```python\n(.+?)```", (ROOT / "docs/dashboards.md").read_text(), re.DOTALL)
+    assert block is not None
+    assert block[1].count("\n") == 3
+    title = re.search(r'timeseries\("([^"]+)"', block[1])
+    assert title is not None
+    written = (ROOT / "dashboards/state.dashboard.py").read_text()
+    assert title[1] not in written
+    (tmp_path / "state.dashboard.py").write_text(written.replace("        line(\n", f"        line(\n{block[1]}", 1))
+    panels = json.loads(generate.rendered(tmp_path)["json/state.json"])["panels"]
+    assert title[1] in [entry["title"] for entry in panels]
+    assert len({entry["gridPos"]["w"] for entry in panels[1:3]}) == 1, "they share the line"
 
 
 def test_two_panels_of_one_name_are_refused() -> None:
@@ -168,6 +192,7 @@ def test_states_have_texts_and_colours() -> None:
     (entry,) = rendered(state_timeline("Up", "Availability.", AVAILABILITY, query("quantum_backend_up")))
     (mapping,) = entry["fieldConfig"]["defaults"]["mappings"]
     assert mapping["options"]["1"] == {"color": "green", "index": 1, "text": "up"}
+    assert entry["options"]["perPage"] == 20
 
 
 def test_the_list_of_alerts_is_that_of_unified_alerting() -> None:

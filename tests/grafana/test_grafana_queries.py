@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 pytest.importorskip("grafanalib")
 
-from quantum_monitor.grafana import gained, last, quantile, query, threshold
-from quantum_monitor.grafana.queries import expand
+from quantum_monitor.grafana import gained, last, quantile, query, threshold, worst
+from quantum_monitor.grafana.queries import Query, expand
 
 ALL = ("job", "instance", "experiment", "run", "backend")
 TARGET = 'job=~"$job", instance=~"$instance"'
@@ -71,7 +73,12 @@ def test_texts_are_not_taken_for_metrics() -> None:
         ("quantum_training_los", "no metric is called quantum_training_los; did you mean quantum_training_loss?"),
         ("quantum_training_step_duration_seconds", "did you mean quantum_training_step_duration_seconds_"),
         ('quantum_alert_value{alert="gradient_explosions"}', "no alert is called gradient_explosions; did you mean"),
-        ("vector(1)", "asks for no metric"),
+        ("vector(1)", "asks for no metric that is known"),
+        (
+            "node_load1",
+            "name one of quantum_monitor.prometheus.catalog or of up, .*goes into FOREIGN of quantum_monitor",
+        ),
+        ("prometheus_notifications_send_total", "did you mean prometheus_notifications_sent_total?"),
     ],
 )
 def test_a_wrong_name_fails_where_it_is_written(written: str, sentence: str) -> None:
@@ -79,9 +86,22 @@ def test_a_wrong_name_fails_where_it_is_written(written: str, sentence: str) -> 
         query(written)
 
 
-def test_a_threshold_of_an_unknown_alert_fails_where_it_is_written() -> None:
+@pytest.mark.parametrize("of_alert", [threshold, worst])
+def test_a_line_of_an_unknown_alert_fails_where_it_is_written(of_alert: Callable[[str], Query]) -> None:
     with pytest.raises(ValueError, match="no alert is called gradient; "):
-        threshold("gradient")
+        of_alert("gradient")
+
+
+def test_money_of_a_metric_that_does_not_exist_fails_where_it_is_written() -> None:
+    with pytest.raises(ValueError, match="no metric is called quantum_costs_total; did you mean quantum_cost_total"):
+        gained("quantum_costs_total")
+
+
+def test_the_worst_value_is_the_least_where_an_alert_fires_below_its_threshold() -> None:
+    value = 'quantum_alert_value{alert="gradient_explosion"}'
+    assert worst("gradient_explosion").expr == f"max_over_time({value}[$__rate_interval])"
+    assert worst("barren_plateau").expr.startswith("min_over_time(")
+    assert (worst("cpu_high").legend, worst("cpu_high", "machine").legend) == ("{{instance}}", "machine")
 
 
 @pytest.mark.parametrize(
@@ -102,4 +122,3 @@ def test_words_for_promql_give_promql() -> None:
     queue = "quantum_circuit_queue_duration_seconds"
     rates = f"sum by (le, run) (rate({queue}_bucket[$__rate_interval]))"
     assert quantile(0.95, queue, "run", "95 %").expr == f"histogram_quantile(0.95, {rates})"
-    assert gained("quantum_cost_total").count("quantum_cost_total") == 4

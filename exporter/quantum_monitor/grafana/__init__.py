@@ -5,13 +5,14 @@ from __future__ import annotations
 from quantum_monitor.grafana.dashboard import board
 from quantum_monitor.grafana.layout import line, section
 from quantum_monitor.grafana.panels import alert_list, heatmap, stat, state_timeline, timeseries
-from quantum_monitor.grafana.parts import ALERT_STATES, AVAILABILITY, RUN_STATES, VANISHED
-from quantum_monitor.grafana.queries import gained, last, quantile, query, threshold
+from quantum_monitor.grafana.parts import ALERT_STATES, AVAILABILITY, END_NOT_SEEN, RUN_STATES, VANISHED
+from quantum_monitor.grafana.queries import gained, last, quantile, query, threshold, worst
 from quantum_monitor.grafana.tables import Column, table
 
 __all__ = [
     "ALERT_STATES",
     "AVAILABILITY",
+    "END_NOT_SEEN",
     "RUN_STATES",
     "VANISHED",
     "Column",
@@ -29,4 +30,5 @@ __all__ = [
     "table",
     "threshold",
     "timeseries",
+    "worst",
 ]

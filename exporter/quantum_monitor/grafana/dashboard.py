@@ -138,6 +138,11 @@ def _variable(name: str) -> dict[str, Any]:
 
 def _annotations(variables: list[str]) -> list[dict[str, Any]]:
     """Start and end of runs, at the time that the series says, and the spans in which alerts fire."""
+    # Over the time between two points, or what is shorter than that gets lost at long time ranges.
+    firing = "max_over_time(quantum_alert_firing[$__rate_interval]) == 1"
+    start, end = (
+        f"1000 * last_over_time(quantum_run_{edge}_timestamp_seconds[$__rate_interval])" for edge in ("start", "end")
+    )
     return [
         {
             "builtIn": 1,
@@ -148,10 +153,10 @@ def _annotations(variables: list[str]) -> list[dict[str, Any]]:
             "name": "Annotations & Alerts",
             "type": "dashboard",
         },
-        _event("Run starts", "quantum_run_start_timestamp_seconds * 1000", "blue", "start", variables),
-        _event("Run ends", "quantum_run_end_timestamp_seconds * 1000", "purple", "end", variables),
+        _event("Run starts", start, "blue", "start", variables),
+        _event("Run ends", end, "purple", "end", variables),
         {
-            **_event("Alerts", "quantum_alert_firing == 1", "red", "{{alert}} ({{severity}})", variables),
+            **_event("Alerts", firing, "red", "{{alert}} ({{severity}})", variables),
             "tagKeys": "severity",
             "useValueForTime": False,
         },

@@ -8,7 +8,7 @@ from typing import Any
 from zlib import crc32
 
 import attr
-from grafanalib.core import GridPos, RowPanel
+from grafanalib.core import GridPos, Panel, RowPanel
 
 COLUMNS = 24
 _ROW_HEIGHT = 1
@@ -37,7 +37,17 @@ class Section:
 
 
 def line(*panels: Any, height: int = 8) -> Line:
-    """Panels side by side, 8 units of 38 pixels high unless told otherwise."""
+    """Panels side by side, 8 units of 38 pixels high unless told otherwise.
+
+    Raises:
+        TypeError: one of them is no panel, such as a tuple that a comma too many makes.
+    """
+    for panel in panels:
+        if not isinstance(panel, Panel):
+            raise TypeError(
+                f"a panel is a call of timeseries(...) or a function beside it, not a {type(panel).__name__}; "
+                "a tuple comes of a comma before a closing parenthesis"
+            )
     return Line(panels, height)
 
 

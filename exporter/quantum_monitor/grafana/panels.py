@@ -148,7 +148,7 @@ def heatmap(
 def state_timeline(
     title: str, description: str, states: States, *queries: Query, empty: str = NOTHING, span: int | None = None
 ) -> Any:
-    """One bar a series over time, coloured by what its value means.
+    """One bar a series over time, coloured by what its value means; 20 on a page.
 
     Args:
         title: of the panel, unique in the dashboard.
@@ -164,7 +164,7 @@ def state_timeline(
         mappings=mappings(states),
         extraJson={
             "fieldConfig": {"defaults": {"noValue": empty, "unit": "none"}},
-            "options": {"legend": {"showLegend": True}},
+            "options": {"legend": {"showLegend": True}, "perPage": _ROWS_A_PAGE},
         },
     )
 
@@ -189,6 +189,7 @@ def alert_list(title: str, description: str, labels: str, *, empty: str = NOTHIN
     return AlertListPanel(**common(title, description, span), extraJson=extra)
 
 
+_ROWS_A_PAGE = 20
 _HEATMAP_CUSTOM = {
     "hideFrom": {"legend": False, "tooltip": False, "viz": False},
     "scaleDistribution": {"type": "linear"},

@@ -18,13 +18,16 @@ DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 NOTHING = "nothing measured in this time range"
 
 VANISHED = 5
-"""The state of a run that was running to the last when its series ended; no process exports it."""
+"""The state of a run that was running when its series ended and its target failed; no process exports it."""
+END_NOT_SEEN = 6
+"""The state of a run that was running when its series ended, and whose target did not fail; no process exports it."""
 RUN_STATES: States = {
     1: ("running", "blue"),
     2: ("completed", "green"),
     3: ("failed", "red"),
     4: ("stopped", "#808080"),
     VANISHED: ("vanished", "dark-red"),
+    END_NOT_SEEN: ("ended, end not seen", "#808080"),
 }
 AVAILABILITY: States = {0: ("down", "red"), 1: ("up", "green")}
 ALERT_STATES: States = {0: ("quiet", "green"), 1: ("firing", "red")}

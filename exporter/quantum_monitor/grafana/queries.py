@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from quantum_monitor.alerts import rules
 from quantum_monitor.prometheus import catalog
 from quantum_monitor.prometheus.catalog import Scope
 
-_FOREIGN = {
+FOREIGN = {
     **dict.fromkeys(("up", "scrape_duration_seconds", "scrape_samples_scraped"), ("job", "instance")),
     **dict.fromkeys(
         (
             "ALERTS", "prometheus_rule_evaluation_failures_total", "prometheus_rule_group_iterations_missed_total",
             "prometheus_notifications_sent_total", "prometheus_notifications_errors_total",
-            "prometheus_notifications_dropped_total",
+            "prometheus_notifications_dropped_total", "alertmanager_notifications_total",
+            "alertmanager_notifications_failed_total",
         ),
         (),
     ),
 }  # fmt: skip
-"""What dashboards ask for beside the catalog, and the labels that select it. Prometheus' own metrics have a job of
-their own, and its watchdog none."""
+"""What dashboards ask for beside the catalog, and the labels that select it. The metrics of Prometheus and Alertmanager
+have jobs of their own, and the watchdog none."""
 
-_PREFIXES = ("quantum_", "process_", "scrape_", "prometheus_")
+_PREFIXES = ("quantum_", "process_", "scrape_", "prometheus_", "alertmanager_")
 _SUFFIXES = {"histogram": ("_bucket", "_count", "_sum"), "summary": ("_count", "_sum")}
 _ALERT_LABELS = {"run": Scope.RUN.value, "backend": Scope.BACKEND.value, "process": Scope.PROCESS.value}
 _TARGET = ("job", "instance")
 _OPTIONAL = ("experiment", "run", "backend")
+_RUN = (*_TARGET, *Scope.RUN.value)
 _TEXT = r'"(?:[^"\\]|\\.)*"' + "|" + r"'(?:[^'\\]|\\.)*'"
 _NAME = re.compile(rf"(?P<text>{_TEXT})|(?P<name>[a-zA-Z_:][\w:]*)(?P<matchers>\{{(?:{_TEXT}|[^}}\"'])*\}})?")
 _AGGREGATION = re.compile(r"\b(?:sum|max|min|avg|count)\b(?: by \(([^)]*)\))?")
@@ -69,7 +71,10 @@ def query(expr: str, legend: str | None = None, *, right_unit: str | None = None
     """
     labels = [_labels(name, matchers) for name, matchers in _metrics(expr)]
     if not labels:
-        raise ValueError(f"{expr!r} asks for no metric; name one of quantum_monitor.prometheus.catalog")
+        raise ValueError(
+            f"{expr!r} asks for no metric that is known; name one of quantum_monitor.prometheus.catalog or of "
+            f"{', '.join(FOREIGN)}; a metric of another program goes into FOREIGN of {__name__} first"
+        )
     return Query(expr, _legend(expr, labels[0]) if legend is None else legend, right_unit=right_unit)
 
 
@@ -85,6 +90,22 @@ def threshold(alert: str, legend: str | None = None) -> Query:
     """
     written = query(f'quantum_alert_threshold{{alert="{alert}"}}')
     return Query(written.expr, f"threshold, {written.legend}" if legend is None else legend, threshold=True)
+
+
+def worst(alert: str, legend: str | None = None) -> Query:
+    """What an alert judges: the worst value between two points of the panel, so none is lost at a long time range.
+
+    Args:
+        alert: a key of the alert vocabulary, such as ``gradient_explosion``.
+        legend: what a series is called.
+
+    Raises:
+        ValueError: there is no such alert.
+    """
+    values = f'quantum_alert_value{{alert="{alert}"}}'
+    written = query(values, legend)
+    extreme = "min" if rules.BY_KEY[alert].below else "max"
+    return replace(written, expr=f"{extreme}_over_time({values}[$__rate_interval])")
 
 
 def quantile(share: float, histogram: str, by: str, legend: str) -> Query:
@@ -109,11 +130,45 @@ def gained(counter: str) -> str:
     """PromQL of what a counter gained in the panel's time range.
 
     ``increase()`` leaves out the value that a counter has when it is first seen, which is all the money of a run with
-    one execution; this counts it. A counter that started again under the same labels counts from 0, while it is below
-    what it was.
+    one execution; this counts it. A script that is run again under the same labels starts its counters again:
+
+    - those of runs are added up by the start of each run, at Prometheus' evaluation interval (20 runs over a week take
+      two seconds);
+    - those of alerts, which are far more, by ``increase()``: it takes a start for one only where it sees the counter
+      fall, extrapolates somewhat, and is rounded.
+
+    Args:
+        counter: name and matchers of a counter.
+
+    Raises:
+        ValueError: a metric of this name is not in the catalog.
     """
     now = last(counter)
-    return f"({now} - (({counter} offset $__range <= {now}) or {now} * 0))"
+    once = f"({now} - (({counter} offset $__range <= {now}) or {now} * 0))"
+    of_runs = all(set(_RUN) <= set(_labels(name, matchers)) for name, matchers in _metrics(counter))
+    again = _gained_by_starts(counter) if of_runs else _increased(counter)
+    return f"({again} or {once})"
+
+
+def _gained_by_starts(counter: str) -> str:
+    """What runs gained that were started several times under the same labels.
+
+    Each start is a series of its own, by a label made of the value of its timestamp.
+    """
+    start, on = "quantum_run_start_timestamp_seconds", ", ".join(_RUN)
+
+    def apart(offset: str) -> str:
+        starts = f'count_values by ({on}) ("start", {start}{offset})'
+        return f"{counter}{offset} * on ({on}) group_left (start) {starts}"
+
+    then, before = f"last_over_time(({apart('')})[$__range:])", apart(" offset $__range")
+    again = f"changes({start}[$__range]) > 0"
+    return f"(sum without (start) ({then} - ({before} or {then} * 0)) and on ({on}) {again})"
+
+
+def _increased(counter: str) -> str:
+    """What counters gained that were seen to fall, as whole numbers."""
+    return f"(round(increase({counter}[$__range])) and resets({counter}[$__range]) > 0)"
 
 
 def expand(expr: str, variables: Collection[str]) -> str:
@@ -143,7 +198,7 @@ def _metrics(expr: str) -> Iterator[tuple[str, str]]:
 
 
 def _is_metric(name: str) -> bool:
-    return name in _FOREIGN or name.startswith(_PREFIXES)
+    return name in FOREIGN or name.startswith(_PREFIXES)
 
 
 def _labels(name: str, matchers: str) -> tuple[str, ...]:
@@ -153,13 +208,13 @@ def _labels(name: str, matchers: str) -> tuple[str, ...]:
         ValueError: nobody exports it.
     """
     alert = _ALERT.search(matchers)
-    if name in _FOREIGN:
-        return _FOREIGN[name]
+    if name in FOREIGN:
+        return FOREIGN[name]
     if _any_scope(name, matchers):
         return (*_TARGET, *_OPTIONAL)
     metric = _SAMPLES.get(name)
     if metric is None:
-        raise ValueError(f"no metric is called {name}; {rules.nearest(name, _SAMPLES)}")
+        raise ValueError(f"no metric is called {name}; {rules.nearest(name, (*_SAMPLES, *FOREIGN))}")
     if metric.scope is not Scope.ALERT or alert is None:
         labels: tuple[str, ...] = metric.scope.value
         return (*_TARGET, *labels)
