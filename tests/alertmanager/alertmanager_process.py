@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
-import socket
-import subprocess
 import time
 import urllib.parse
 from datetime import datetime, timezone
@@ -15,10 +12,9 @@ from typing import Any
 
 import yaml
 
-from tests.e2e.prometheus_process import eventually
+from tests.server_process import ServerProcess
 
 SHIPPED = Path(__file__).resolve().parents[2] / "alertmanager"
-_PORTS_TRIED = 5
 
 
 def switched_on(text: str, what: str) -> str:
@@ -84,8 +80,8 @@ def _set_times(route: dict[str, Any], wait: int, interval: str) -> None:
         _set_times(child, wait, interval)
 
 
-class Alertmanager:
-    """A running Alertmanager: `start` and `stop` as often as needed, on the same port and with the same data.
+class Alertmanager(ServerProcess):
+    """A running Alertmanager and its API.
 
     Args:
         program: the server's program.
@@ -93,50 +89,16 @@ class Alertmanager:
     """
 
     def __init__(self, program: Path, config: Path) -> None:
-        self._program = program
-        self._config = config
-        self._process: subprocess.Popen[bytes] | None = None
-        self._port = 0
+        super().__init__(config.parent)
+        self._program, self._config = program, config
 
-    def __enter__(self) -> Alertmanager:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    @property
-    def address(self) -> str:
-        """Where it listens, as `host:port`."""
-        return f"127.0.0.1:{self._port}"
-
-    @property
-    def log(self) -> str:
-        """What it has said since it was started last."""
-        return self._config.with_name("alertmanager.log").read_text(errors="replace")
-
-    def start(self) -> None:
-        """Start it and wait until it is ready."""
-        for _ in range(_PORTS_TRIED):  # between finding a free port and listening on it, another process may take it
-            self._port = self._port or _free_port()
-            self._process = self._spawned()
-            if self._comes_up(self._process):
-                return
-            assert "address already in use" in self.log, self.log
-            self._port = 0
-        raise AssertionError(f"none of {_PORTS_TRIED} ports was still free")
-
-    def stop(self) -> None:
-        """End it, as a service manager would."""
-        if self._process is None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(20)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process = None
+    def command(self) -> list[str | Path]:
+        """Its command."""
+        return [
+            self._program, f"--config.file={self._config}", f"--storage.path={self._folder / 'data'}",
+            f"--web.listen-address={self.address}", f"--web.external-url=http://{self.address}",
+            "--cluster.listen-address=", "--log.level=warn",
+        ]  # fmt: skip
 
     def fire(self, *alerts: dict[str, Any]) -> None:
         """Hand alerts over as Prometheus does: `{"labels": ..., "annotations": ...}`."""
@@ -157,42 +119,9 @@ class Alertmanager:
     def ask(self, method: str, path: str, body: object = None) -> Any:
         """An answer of the API, version 2."""
         content = None if body is None else json.dumps(body)
-        status, answer = self._request(method, f"/api/v2/{path}", content)
+        status, answer = self.request(method, f"/api/v2/{path}", content)
         assert status == 200, answer
         return json.loads(answer) if answer else None
-
-    def _comes_up(self, process: subprocess.Popen[bytes]) -> bool:
-        try:
-            eventually(lambda: process.poll() is not None or self._is_ready(), what="the start of Alertmanager")
-        except BaseException:
-            self.stop()
-            raise
-        return process.poll() is None
-
-    def _is_ready(self) -> bool:
-        try:
-            return self._request("GET", "/-/ready")[0] == 200
-        except (OSError, http.client.HTTPException):
-            return False
-
-    def _request(self, method: str, path: str, body: str | None = None) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
-        try:
-            connection.request(method, path, body, {"Content-Type": "application/json"})
-            response = connection.getresponse()
-            return response.status, response.read()
-        finally:
-            connection.close()
-
-    def _spawned(self) -> subprocess.Popen[bytes]:
-        folder = self._config.parent
-        with (folder / "alertmanager.log").open("wb") as file:
-            return subprocess.Popen(
-                [self._program, f"--config.file={self._config}", f"--storage.path={folder / 'data'}",
-                 f"--web.listen-address={self.address}", f"--web.external-url=http://{self.address}",
-                 "--cluster.listen-address=", "--log.level=warn"],
-                stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
-            )  # fmt: skip
 
 
 def silence_matchers(link: str) -> list[str]:
@@ -201,10 +130,3 @@ def silence_matchers(link: str) -> list[str]:
     assert query.startswith("{"), link
     assert query.endswith("}"), link
     return re.findall(r'\w+="(?:[^"\\]|\\.)*"', query)
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port

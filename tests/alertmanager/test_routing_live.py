@@ -14,7 +14,7 @@ import pytest
 from quantum_monitor.alerts.rules import ALERTS, PROMETHEUS_ALERTS
 from tests.alertmanager.alertmanager_process import Alertmanager, loopback_config, silence_matchers
 from tests.alertmanager.receivers import Mailbox, Webhook, check_slack, mailbox, part, webhook
-from tests.e2e.prometheus_process import eventually
+from tests.server_process import eventually
 
 SEVERITIES = {rule.prometheus_name: rule.severity.label for rule in ALERTS} | {
     rule.prometheus_name: rule.severity.label for rule in PROMETHEUS_ALERTS

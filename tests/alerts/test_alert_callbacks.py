@@ -15,7 +15,7 @@ from quantum_monitor import QuantumMonitor
 from quantum_monitor.faults import FAULTS
 from quantum_monitor.store.reader import StoredRun
 from tests.alerts.watching import OVER, RUN, Listener, NewMonitor, Time, calm_down, explode, shown
-from tests.e2e.prometheus_process import eventually
+from tests.server_process import eventually
 
 FIRING, RESOLVED = ("gradient_explosion", "firing"), ("gradient_explosion", "resolved")
 

@@ -15,8 +15,8 @@ from quantum_monitor.alerts.rules import ALERTS
 from quantum_monitor.alerts.state import HELD_SECONDS
 from quantum_monitor.config import ConfigurationError
 from tests.alerts.watching import CALM, EXPLOSION, OVER, RUN, NewMonitor, Time, calm_down, explode, look, page, shown
-from tests.e2e.prometheus_process import eventually
 from tests.prometheus.full_use import log_everything
+from tests.server_process import eventually
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 

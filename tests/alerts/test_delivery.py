@@ -17,7 +17,7 @@ import pytest
 from quantum_monitor.alerts.delivery import QUEUE_LIMIT, Retry, Subscriber
 from quantum_monitor.alerts.notifiers.protocol import DeliveryError
 from quantum_monitor.faults import FAULTS
-from tests.e2e.prometheus_process import eventually
+from tests.server_process import eventually
 
 Make = Callable[..., Subscriber]
 SOON = Retry(first=0.01, longest=0.05, patience=60.0)

@@ -25,7 +25,7 @@ from quantum_monitor.faults import FAULTS
 from tests.alertmanager.alertmanager_process import Alertmanager as Server
 from tests.alerts.notifier_receivers import HOSTILE, Answer, Receiver, an_alert, http_receiver, resolved
 from tests.alerts.slack_contract import check_slack_payload
-from tests.e2e.prometheus_process import eventually
+from tests.server_process import eventually
 
 
 @pytest.fixture

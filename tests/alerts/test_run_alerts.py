@@ -18,7 +18,7 @@ from quantum_monitor.alerts.system import QuantumAlertSystem
 from quantum_monitor.config import ConfigurationError
 from quantum_monitor.store.reader import StoredRun
 from tests.alerts.watching import CALM, OVER, RUN, Listener, NewMonitor, Time, calm_down, explode, look, shown
-from tests.e2e.prometheus_process import eventually
+from tests.server_process import eventually
 
 BELL, PRODUCT = np.array([1.0, 0.0, 0.0, 1.0]) / math.sqrt(2), np.array([1.0, 0.0, 0.0, 0.0])
 WAVY = np.array([1e-4, -1e-4] * 4)  # variance 1e-8

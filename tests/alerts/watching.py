@@ -13,7 +13,7 @@ import pytest
 from quantum_monitor import QuantumMonitor
 from quantum_monitor.alerts.state import HELD_SECONDS
 from quantum_monitor.prometheus.exposition import expose
-from tests.e2e.prometheus_process import eventually
+from tests.server_process import eventually
 
 NewMonitor = Callable[..., QuantumMonitor]
 Told = dict[str, Any]

@@ -15,8 +15,9 @@ from prometheus_client import CollectorRegistry
 
 from quantum_monitor import QuantumMonitor
 from tests.dashboards.panel_queries import MAY_BE_EMPTY, PanelQuery, dashboards, queries, query_variables
-from tests.e2e.prometheus_process import Prometheus, eventually, running
+from tests.e2e.prometheus_process import Prometheus, running
 from tests.prometheus.full_use import CIRCUIT, MIXED, PAIRS
+from tests.server_process import eventually
 
 NOT_HERE = {place for place, reason in MAY_BE_EMPTY.items() if "rules are not" in reason or "does not scrape" in reason}
 ALERTS = {"cost_budget": 50.0, "entanglement_loss": 0.1}

@@ -23,7 +23,8 @@ from quantum_monitor.alerts.rules import (
 )
 from quantum_monitor.prometheus import catalog
 from quantum_monitor.store.layout import find_runs
-from tests.e2e.prometheus_process import eventually, running, watching
+from tests.e2e.prometheus_process import running, watching
+from tests.server_process import eventually
 
 FOLDER = Path(__file__).parents[2] / "docs/runbooks"
 INDEX = FOLDER / "README.md"

@@ -27,7 +27,8 @@ from quantum_monitor import assets
 from quantum_monitor.stack import configuration
 from tests.alertmanager.alertmanager_process import Alertmanager, loopback_config
 from tests.alertmanager.receivers import Mailbox, Webhook, mailbox, part, webhook
-from tests.e2e.prometheus_process import Prometheus, eventually
+from tests.e2e.prometheus_process import Prometheus
+from tests.server_process import eventually
 
 SCRIPT = Path(__file__).with_name("troubled_training.py")
 HELD_SECONDS = 4

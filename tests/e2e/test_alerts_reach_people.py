@@ -19,8 +19,8 @@ from quantum_monitor.alerts.rules import BY_KEY
 from tests.alertmanager.alertmanager_process import silence_matchers
 from tests.alertmanager.receivers import check_slack, part
 from tests.e2e.alerting_site import Site, TrainingProcess
-from tests.e2e.prometheus_process import eventually
 from tests.e2e.troubled_training import BACKEND
+from tests.server_process import eventually
 
 LOG = logging.getLogger(__name__)
 

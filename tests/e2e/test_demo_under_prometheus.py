@@ -17,7 +17,8 @@ import pytest
 
 from quantum_monitor.store.layout import find_runs
 from quantum_monitor.store.reader import StoredRun
-from tests.e2e.prometheus_process import Prometheus, eventually, watching
+from tests.e2e.prometheus_process import Prometheus, watching
+from tests.server_process import eventually
 
 pytest.importorskip("tqdm")
 qml = pytest.importorskip("pennylane")

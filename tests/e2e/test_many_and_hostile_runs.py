@@ -15,7 +15,7 @@ from tests.alertmanager.alertmanager_process import silence_matchers
 from tests.alertmanager.receivers import check_slack, part
 from tests.dashboards.panel_queries import as_grafana_writes, dashboards, queries
 from tests.e2e.alerting_site import Site, TrainingProcess
-from tests.e2e.prometheus_process import eventually
+from tests.server_process import eventually
 
 EXPERIMENT = "{{ .Alerts }} \"q\" 'p' \\d+ <i>&amp; $run (a|b)"
 RUN = '{{ .Labels.alertname }} <!channel>\n"q"} or up{ <script>alert(1)</script> \\'

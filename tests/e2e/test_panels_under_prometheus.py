@@ -9,7 +9,7 @@ import pytest
 
 from tests.dashboards.panel_queries import dashboards, filled, queries, query_variables
 from tests.e2e.alerting_site import Site, TrainingProcess
-from tests.e2e.prometheus_process import eventually
+from tests.server_process import eventually
 
 BOARDS = dashboards()
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from quantum_monitor import QuantumMonitor
-from tests.e2e.prometheus_process import Prometheus, eventually, watching
+from tests.e2e.prometheus_process import Prometheus, watching
+from tests.server_process import eventually
 
 trustme = pytest.importorskip("trustme")
 

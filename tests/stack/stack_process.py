@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from tests.e2e.prometheus_process import eventually
+from tests.server_process import eventually
 
 # A background job of a shell is started with SIGINT ignored; the stack listens to it all the same, as it should.
 COMMAND = (sys.executable, "-m", "quantum_monitor.cli", "stack")

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ import yaml
 from prometheus_client import CollectorRegistry, push_to_gateway
 
 from quantum_monitor import QuantumMonitor
+from quantum_monitor.faults import FAULTS
 from quantum_monitor.stack.ports import free_port
 from quantum_monitor.stack.server import Server
 from tests.conftest import ROOT
-from tests.e2e.prometheus_process import Prometheus, eventually
+from tests.e2e.prometheus_process import Prometheus
+from tests.server_process import eventually
 
 PAGE = (ROOT / "docs/stack.md").read_text(encoding="utf-8")
 DOCUMENTED = "127.0.0.1:9091"
@@ -68,8 +71,13 @@ def alarms(prometheus: Prometheus) -> set[str]:
 
 
 def test_pushed_runs_show_on_dashboards_with_an_instance_and_raise_no_alarm(
-    gateway: Server, prometheus: Prometheus, tmp_path: Path, new_monitor: Callable[..., QuantumMonitor]
+    gateway: Server,
+    prometheus: Prometheus,
+    tmp_path: Path,
+    new_monitor: Callable[..., QuantumMonitor],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(FAULTS, "drops", Counter())  # what other tests of this process had to drop is no news here
     push_as_documented(gateway, tmp_path)
     nameless = new_monitor("lih", registry=CollectorRegistry())
     with nameless.start_run("by hand"):

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from prometheus_client import CollectorRegistry
 
 from quantum_monitor import QuantumMonitor
-from tests.e2e.prometheus_process import eventually
+from tests.server_process import eventually
 from tests.stack.stack_process import COMMAND, Stack
 
 StartStack = Callable[..., Stack]
@@ -146,7 +147,8 @@ def test_the_folder_that_processes_announce_themselves_in_already_is_the_one_tha
     monkeypatch.setenv("QUANTUM_MONITOR_DISCOVERY", str(discovery))
     stack = start_stack()
     assert f"export QUANTUM_MONITOR_DISCOVERY='{discovery}'" in stack.output
-    assert f"{discovery}/*.json" in stack.ask("Prometheus", "/api/v1/status/config")["data"]["yaml"]
+    config = yaml.safe_load(stack.ask("Prometheus", "/api/v1/status/config")["data"]["yaml"])
+    assert f"{discovery}/*.json" in str(config["scrape_configs"])
     assert discovery.is_dir()
 
 
