@@ -160,8 +160,10 @@ def load_settings(
     if file is not None:
         chosen |= _from_file(file, str(file), problems)
     chosen |= _from_arguments(arguments, problems)
-    if not problems:  # a half-read configuration would be reported for what it does not lack
-        chosen |= _password(chosen, environ, problems) | _notifiers(chosen, environ, problems)
+    sound = not problems  # a half-read configuration would be reported for what it does not lack
+    chosen |= _notifiers(chosen, environ, problems)
+    if sound:
+        chosen |= _password(chosen, environ, problems)
         problems.extend(_contradictions(chosen))
     if problems:
         raise ConfigurationError(problems)
@@ -180,9 +182,11 @@ def check(file: str | Path) -> list[str]:
     """
     problems: list[str] = []
     chosen = _from_file(file, "", problems)
-    if not problems:
-        environ = {_PASSWORD_VARIABLE: "in the environment", **notifier_options.VARIABLES}
-        chosen |= _password(chosen, environ, problems) | _notifiers(chosen, environ, problems)
+    sound = not problems
+    environ = {_PASSWORD_VARIABLE: "in the environment", **notifier_options.VARIABLES}
+    chosen |= _notifiers(chosen, environ, problems)
+    if sound:
+        chosen |= _password(chosen, environ, problems)
         problems.extend(_contradictions(chosen))
     return problems
 

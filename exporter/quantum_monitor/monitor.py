@@ -25,7 +25,7 @@ from quantum_monitor.guards import never_raises, remembering_what_is_given
 from quantum_monitor.log import LOG
 from quantum_monitor.names import label_value, text
 from quantum_monitor.physics.calculator import QuantumMetricsCalculator
-from quantum_monitor.process import OPEN, close_at_the_end_of_a_worker
+from quantum_monitor.process import OPEN, close_at_exit, close_at_the_end_of_a_worker
 from quantum_monitor.prometheus import catalog
 from quantum_monitor.prometheus.endpoints import Endpoint
 from quantum_monitor.prometheus.exporter import exporter_of
@@ -48,6 +48,7 @@ R = TypeVar("R")
 
 _FLOAT64 = np.dtype(np.float64)
 _FLUSH_TIMEOUT = 5.0
+_SCRAPED_SOON_SECONDS = 2.0
 
 
 class QuantumMonitor:
@@ -139,6 +140,7 @@ class QuantumMonitor:
         if self._settings.enable_wandb or self._settings.tracking_uri:
             LOG.warning("this version keeps runs in its store and delivers to no tracker: %s", self.storage_path)
         OPEN.append(self)
+        close_at_exit()
         close_at_the_end_of_a_worker()
 
     def _start_notifiers(self) -> None:
@@ -229,7 +231,7 @@ class QuantumMonitor:
             word = "stopped"
         self._states.flush(run, _FLUSH_TIMEOUT)
         with run.lock:
-            run.alerts.close()
+            run.alerts.close(run.latest)
             run.ended, run.status = time.time(), word
         self._exporter.retire(run)
         self._last_end = time.monotonic()
@@ -279,9 +281,19 @@ class QuantumMonitor:
             endpoint, self._endpoint = self._endpoint, None
         if endpoint is None:
             return
-        if self._last_end is not None and self._settings.final_scrape_timeout:
-            self._exporter.wait_for_scrape(self._last_end, self._settings.final_scrape_timeout)
-        self._exporter.endpoints.release(endpoint)
+        try:
+            if self._last_end is not None and self._settings.final_scrape_timeout:
+                self._wait_for_the_last_scrape(self._last_end, self._settings.final_scrape_timeout)
+        finally:
+            self._exporter.endpoints.release(endpoint)
+
+    def _wait_for_the_last_scrape(self, since: float, timeout: float) -> None:
+        soon = min(timeout, _SCRAPED_SOON_SECONDS)
+        if self._exporter.wait_for_scrape(since, soon):
+            return
+        LOG.warning("waiting until the end of the run has been scraped, %g s at most; Ctrl-C goes on without", timeout)
+        if not self._exporter.wait_for_scrape(since, timeout - soon):
+            LOG.warning("no scrape came within %g s: Prometheus has not seen the end of the run", timeout)
 
     # What the training loop says
 

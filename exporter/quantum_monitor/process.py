@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -25,7 +26,14 @@ def _close_all() -> None:
     for monitor in OPEN.copy():
         if error is not None:
             monitor.end_run("stopped" if isinstance(error, KeyboardInterrupt) else "failed")
-        monitor.close()
+        with contextlib.suppress(KeyboardInterrupt):  # whoever does not want to wait for the last scrape
+            monitor.close()
+
+
+def close_at_exit() -> None:
+    """Have monitors closed at exit, before what was registered up to now: a target goes after its last scrape."""
+    atexit.unregister(_close_all)
+    atexit.register(_close_all)
 
 
 def close_at_the_end_of_a_worker() -> None:
@@ -43,5 +51,4 @@ def _after_fork() -> None:
         monitor._after_fork()
 
 
-atexit.register(_close_all)
 os.register_at_fork(after_in_child=_after_fork)

@@ -138,3 +138,30 @@ def test_a_rule_takes_a_number_for_its_threshold_while_it_runs(new_monitor: NewM
     assert firing(monitor) == set()
     monitor.log_metrics({"temperature": 0.05})
     assert [alert["severity"] for alert in monitor.alert_system.active_alerts] == ["high"]
+
+
+def test_a_misspelt_metric_in_a_rule_is_told(new_monitor: NewMonitor, caplog: pytest.LogCaptureFixture) -> None:
+    new_monitor(alert_config={"lss": {"above": 1.0}, "hardware_temp": {"above": 0.02}})
+    assert [record.getMessage() for record in caplog.records] == [
+        "alert_config.lss: taken for a metric of your own; did you mean loss?"
+    ]
+
+
+def test_an_alert_that_prometheus_judges_has_no_threshold_here(new_monitor: NewMonitor) -> None:
+    with pytest.raises(ValueError, match="Prometheus judges this alert by itself"):
+        new_monitor(alert_config={"run_vanished": 3})
+
+
+@pytest.mark.parametrize(
+    ("last", "message"),
+    [
+        (1.0, "the run has ended; gradient norm: 300 was above 10"),
+        (40.0, "the run has ended; at its end, gradient norm: 300 is above 10"),
+    ],
+)
+def test_what_was_only_held_is_not_said_to_stand_at_the_end(new_monitor: NewMonitor, last: float, message: str) -> None:
+    monitor = new_monitor().start_run("a")
+    monitor.log_training_step(0.5, [300.0, 0.0], [0.0, 0.0], 0)
+    monitor.log_training_step(0.5, [last, 0.0], [0.0, 0.0], 1)
+    monitor.end_run()
+    assert monitor.alert_system.alert_history[-1]["message"] == message

@@ -326,6 +326,43 @@ def test_the_end_of_a_short_script_waits_for_the_scrape_that_sees_its_end(
     assert the_run(tmp_path).status == "completed"
 
 
+def test_a_process_that_waits_for_its_last_scrape_is_still_announced(
+    tmp_path: Path, start_program: StartProgram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    targets = tmp_path / "targets"
+    monkeypatch.setenv("QUANTUM_MONITOR_DISCOVERY", str(targets))
+    process = start_program(WAITS_FOR_A_SCRAPE, tmp_path / "runs", 60)
+    assert process.stdout is not None
+    assert process.stdin is not None
+    assert process.stderr is not None
+    url = process.stdout.readline().strip()
+    process.stdin.write("\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "done\n"
+    assert "waiting until the end of the run has been scraped, 60 s at most" in process.stderr.readline()
+    assert len(list(targets.glob("*.json"))) == 1  # else nobody knows where to scrape
+    read(url)
+    assert process.wait(20) == 0
+    assert list(targets.glob("*.json")) == []
+
+
+def test_an_interrupt_ends_the_wait_for_the_last_scrape_quietly(tmp_path: Path, start_program: StartProgram) -> None:
+    catches_interrupts = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    process = start_program(f"{catches_interrupts}\n{WAITS_FOR_A_SCRAPE}", tmp_path, 60)
+    assert process.stdout is not None
+    assert process.stdin is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdin.write("\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "done\n"
+    assert "Ctrl-C goes on without" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+    assert "Traceback" not in process.stderr.read()
+    assert the_run(tmp_path).status == "completed"
+
+
 def test_the_end_waits_no_longer_than_it_was_told_to(tmp_path: Path, start_program: StartProgram) -> None:
     process = start_program(WAITS_FOR_A_SCRAPE, tmp_path, 1)
     assert process.stdout is not None

@@ -95,7 +95,7 @@ class _Watch:
         return {
             "type": self.type,
             "severity": self.rule.severity.word,
-            "message": message(self.rule, value, self.threshold, firing=self.firing),
+            "message": message(self.rule, value, self.threshold, stands="is" if self.firing else "is no longer"),
             "timestamp": now,
             "value": value,
             "threshold": self.threshold,

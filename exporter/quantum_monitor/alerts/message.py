@@ -12,8 +12,8 @@ compared), ``threshold``, ``state`` (firing, resolved), ``labels`` (of the run o
 judged by hand), ``started_at`` (Unix seconds) and ``duration`` (seconds for which it has been firing)."""
 
 
-def message(rule: AlertRule | MetricRule, value: float, threshold: float, *, firing: bool, tense: str = "is") -> str:
-    """One sentence: the value, and on which side of the threshold it is (or was), or is no longer."""
+def message(rule: AlertRule | MetricRule, value: float, threshold: float, *, stands: str = "is") -> str:
+    """One sentence: the value, and on which side of the threshold it is, was, or is no longer."""
     quantity = rule.quantity if isinstance(rule, AlertRule) else rule.name
     side = "below" if rule.below else "above"
-    return f"{quantity}: {value:.6g} {tense if firing else 'is no longer'} {side} {threshold:.6g}"
+    return f"{quantity}: {value:.6g} {stands} {side} {threshold:.6g}"

@@ -267,6 +267,10 @@ def _entry(key: object, value: object) -> float | MetricRule | None:
         return _threshold(own[key].threshold, None, value)
     if isinstance(value, Mapping):
         return _metric_rule(key, value)
+    if any(key == alert.key for alert in PROMETHEUS_ALERTS):
+        raise WrongValueError(
+            "Prometheus judges this alert by itself, and it has no threshold; leave its rule out there"
+        )
     known = {**BY_KEY, **own}
     if value is None or value is False:
         raise WrongValueError(f"there is no such alert to switch off; {nearest(key, known)}")

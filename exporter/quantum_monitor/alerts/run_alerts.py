@@ -241,8 +241,11 @@ class RunAlerts:
         self._plugged_in = any(plugin.on == "training" and plugin.name in board.entries for plugin in plugins.ALERTS)
         self._set_bounds()
 
-    def close(self) -> None:
+    def close(self, latest: Mapping[str, float]) -> None:
         """The run has ended: what still fires is reported as resolved; a scrape goes on seeing how it ended."""
+        explosion, norm = self.board.entries.get("gradient_explosion"), latest.get("gradient_norm", math.nan)
+        if explosion is not None and not math.isnan(norm):  # the last steps may have been quiet
+            explosion.state.present = norm
         self.board.close()
         self.end()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import threading
 import time
@@ -17,7 +18,8 @@ from quantum_monitor.alerts.message import Alert, message
 from quantum_monitor.alerts.rules import ALERTS, AlertRule, MetricRule, read_alert_config
 from quantum_monitor.config import ConfigurationError
 from quantum_monitor.faults import FAULTS
-from quantum_monitor.prometheus.catalog import judged
+from quantum_monitor.log import LOG
+from quantum_monitor.prometheus.catalog import METRICS, judged
 
 if TYPE_CHECKING:
     from quantum_monitor.alerts.board import Entry
@@ -70,6 +72,7 @@ class QuantumAlertSystem:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._config = _checked(alert_thresholds)
+        _warn_of_misspelt(self._config)
         self.cooldown = cooldown
         self.now = clock
         self.monotonic = time.perf_counter
@@ -245,11 +248,16 @@ class QuantumAlertSystem:
         """The report of an alert that stands as ``word`` says; ``ended`` where it is watched no more."""
         state, now = entry.state, self.now()
         value = entry.told_value if state.value is None else state.value
-        sentence = message(entry.rule, value, state.threshold, firing=ended or word != "resolved")
-        if state.value is None and not ended:  # switched off, or begun anew
-            sentence = f"judged no more, {message(entry.rule, value, state.threshold, firing=True, tense='was')}"
-        if ended:
-            sentence = f"the {'run has ended' if 'run' in labels else 'monitor was closed'}; at its end, {sentence}"
+        over = "run has ended" if "run" in labels else "monitor was closed"
+        if ended and state.beyond:
+            sentence = f"the {over}; at its end, {message(entry.rule, value, state.threshold)}"
+        elif ended:  # only held
+            sentence = f"the {over}; {message(entry.rule, value, state.threshold, stands='was')}"
+        elif state.value is None:  # switched off, or begun anew
+            sentence = f"judged no more, {message(entry.rule, value, state.threshold, stands='was')}"
+        else:
+            stands = "is no longer" if word == "resolved" else "is"
+            sentence = message(entry.rule, value, state.threshold, stands=stands)
         return {
             "type": entry.key,
             "severity": entry.rule.severity.word,
@@ -322,6 +330,16 @@ def _checked(thresholds: Mapping[str, object] | None) -> dict[str, float | Metri
     if problems:
         raise ConfigurationError([f"alert_thresholds{key and '.'}{key}: {text}" for key, text in problems])
     return entries
+
+
+def _warn_of_misspelt(config: Mapping[str, float | MetricRule | None]) -> None:
+    """A rule may be about a metric of the user's own, which nobody can know before it is logged; a typo looks alike."""
+    known = [name for metric in METRICS for name in metric.names_in_log_metrics]
+    for name, rule in config.items():
+        if isinstance(rule, MetricRule) and judged(name)[0] == "custom" and name not in plugins.alerts():
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+            if near:
+                LOG.warning("alert_config.%s: taken for a metric of your own; did you mean %s?", name, near[0])
 
 
 def _scope(rule: AlertRule | MetricRule) -> str:
