@@ -71,6 +71,7 @@ def _absolute(path: Path | None) -> Path | None:
 
 def _tell(options: Options, running: Running) -> None:
     told = ", ".join(running.told) or "nobody; alerts show on the pages above"
+    told = told if options.slack_webhook_file is None else f"Slack, for {told}"
     print(f"Prometheus    {running.prometheus}")
     print(f"Alertmanager  {running.alertmanager}")
     print(f"Tells         {told}")

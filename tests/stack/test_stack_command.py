@@ -156,7 +156,7 @@ def test_a_webhook_makes_alertmanager_tell_slack(start_stack: StartStack, tmp_pa
     webhook = tmp_path / "webhook"
     webhook.write_text("http://127.0.0.1:9/hook\n", encoding="utf-8")
     stack = start_stack("--slack-webhook-file", webhook)
-    assert "Tells         critical, warning, info" in stack.output
+    assert "Tells         Slack, for critical, warning, info" in stack.output
     assert stack.ask("Alertmanager", "/api/v2/status")["config"]["original"].count("slack_configs") >= 3
 
 

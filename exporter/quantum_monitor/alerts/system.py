@@ -71,7 +71,7 @@ class QuantumAlertSystem:
         cooldown: float = 300.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._config = _checked(alert_thresholds)
+        self._config = _checked(alert_thresholds, "alert_thresholds")
         _warn_of_misspelt(self._config)
         self.cooldown = cooldown
         self.now = clock
@@ -105,13 +105,13 @@ class QuantumAlertSystem:
         with self._lock:
             known = self._config.get(key)
             if threshold is None or threshold is False:
-                changed = {key: None} if key in self._config else _checked({key: None})
+                changed = {key: None} if key in self._config else _checked({key: None}, "threshold")
             elif isinstance(known, MetricRule) and not isinstance(threshold, Mapping):
                 side = "below" if known.below else "above"
                 given = {side: threshold, "severity": known.severity.word, "for": known.hold_seconds}
-                changed = _checked({key: given})
+                changed = _checked({key: given}, "threshold")
             else:
-                changed = _checked({key: threshold})
+                changed = _checked({key: threshold}, "threshold")
             self._config = {**self._config, **changed}
             self._by_hand.adopt(self._thresholds())
         for judged_here in self._judged_here():
@@ -325,10 +325,10 @@ def _own_thread(fn: Callback) -> Subscriber:
     return Subscriber("callback", lambda alert: fn(alert["type"], alert), where="alert_callback")
 
 
-def _checked(thresholds: Mapping[str, object] | None) -> dict[str, float | MetricRule | None]:
+def _checked(thresholds: Mapping[str, object] | None, place: str) -> dict[str, float | MetricRule | None]:
     entries, problems = read_alert_config(thresholds)
     if problems:
-        raise ConfigurationError([f"alert_thresholds{key and '.'}{key}: {text}" for key, text in problems])
+        raise ConfigurationError([f"{place}{key and '.'}{key}: {text}" for key, text in problems])
     return entries
 
 
