@@ -28,7 +28,7 @@ dashboard = board(
                        "none", query("1 - quantum_state_fidelity > 0", "{{experiment}} / {{run}}"),
                        empty=NO_FIDELITY, log=True),
             timeseries("Fidelity drop", "Best rolling median of the fidelity minus the present one, the worst of at "
-                       "least the last minute. Dashed: above it, fidelity_drop fires.", "none",
+                       "least the last two minutes. Dashed: above it, fidelity_drop fires.", "none",
                        worst("fidelity_drop"), threshold("fidelity_drop"),
                        empty=NO_FIDELITY, minimum=0),
         ),

@@ -70,7 +70,7 @@ def _absolute(path: Path | None) -> Path | None:
 
 
 def _tell(options: Options, running: Running) -> None:
-    told = ", ".join(running.told) or "nobody; alerts show on the pages above"
+    told = ", ".join(running.told) or "nobody; Prometheus and Alertmanager show the alerts"
     told = told if options.slack_webhook_file is None else f"Slack, for {told}"
     print(f"Prometheus    {running.prometheus}")
     print(f"Alertmanager  {running.alertmanager}")

@@ -35,6 +35,7 @@ _BACKENDS_AT_MOST = 50
 _CURRENCIES_AT_MOST = 10
 _LABELS_REMEMBERED = 50
 _OTHER = "other"
+_LEAST = -math.inf
 
 _new_record: Callable[[type[Record], Iterable[Any]], Record] = tuple.__new__  # half the cost of calling Record
 
@@ -213,10 +214,11 @@ class Run:
         self._put(record)
         # What lies within these bounds can neither begin nor end an alert: see RunAlerts.
         fields, alerts = record.fields, self.alerts
+        low = alerts.low
         if not (
-            fields.get("gradient_norm", -math.inf) <= alerts.norm
-            and alerts.low <= fields.get("gradient_component_variance", alerts.low) <= alerts.high
-            and (loss is None or -math.inf < loss < math.inf)
+            fields.get("gradient_norm", _LEAST) <= alerts.norm
+            and low <= fields.get("gradient_component_variance", low) <= alerts.high
+            and (loss is None or loss - loss == 0.0)  # finite: a third of the price of math.isfinite
             and self.steps < alerts.next_look
         ):
             alerts.step(self.steps, record, clock)
