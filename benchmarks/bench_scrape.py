@@ -69,14 +69,16 @@ def _rendering(monitor: QuantumMonitor) -> str:
 def _plain_gauges(registry: CollectorRegistry) -> tuple[CollectorRegistry, int]:
     """A registry of gauges with the series of another one, and their number."""
     plain = CollectorRegistry()
-    gauges: dict[str, Gauge] = {}
+    gauges: dict[tuple[str, frozenset[str]], Gauge] = {}
     series = 0
     for family in registry.collect():
         for sample in family.samples:
-            gauge = gauges.get(sample.name)
+            # A gauge has one set of label names: alerts of runs, backends and the machine are three gauges of it.
+            key = (sample.name, frozenset(sample.labels))
+            gauge = gauges.get(key)
             if gauge is None:
-                # A gauge has one set of label names.
-                gauge = gauges[sample.name] = Gauge(sample.name, family.documentation, sample.labels, registry=plain)
+                name = f"{sample.name}_{sum(known == sample.name for known, _ in gauges) or ''}".removesuffix("_")
+                gauge = gauges[key] = Gauge(name, family.documentation, sample.labels, registry=plain)
             (gauge.labels(**sample.labels) if sample.labels else gauge).set(sample.value)
             series += 1
     return plain, series

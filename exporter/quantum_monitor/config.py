@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from quantum_monitor import config_values as values
-from quantum_monitor.alerts.links import GRAFANA_URL, RUNBOOK_URL
-from quantum_monitor.alerts.notifiers import options as notifier_options
+from quantum_monitor.alerts.bases import GRAFANA_URL, RUNBOOK_URL
 from quantum_monitor.alerts.rules import AlertConfig, nearest, short
 from quantum_monitor.config_file import Document, Place, read_file, read_value
 from quantum_monitor.faults import FAULTS
@@ -52,6 +51,13 @@ def _by(
 
 def _text_by(read: values.Reader, *, variable: str | None = None) -> dict[str, _Option]:
     return _by(read, from_text=str, variable=variable)
+
+
+def _read_notifiers(value: Any) -> Any:
+    # Not at the top: few processes tell people themselves, and every import would pay for it.
+    from quantum_monitor.alerts.notifiers.options import read_notifiers
+
+    return read_notifiers(value)
 
 
 @dataclass(frozen=True)
@@ -97,9 +103,7 @@ class Settings:
     wandb_project: str | None = field(default=None, metadata=_text_by(values.text))
     alert_config: AlertConfig | None = field(default=None, metadata=_by(values.alerts))
     alert_cooldown: float = field(default=300, metadata=_by(values.number(1, 86_400)))
-    notifiers: Mapping[str, Mapping[str, Any]] | None = field(
-        default=None, repr=False, metadata=_by(notifier_options.read_notifiers)
-    )
+    notifiers: Mapping[str, Mapping[str, Any]] | None = field(default=None, repr=False, metadata=_by(_read_notifiers))
     grafana_url: str = field(default=GRAFANA_URL, metadata=_text_by(values.web_address))
     runbook_url: str = field(default=RUNBOOK_URL, metadata=_text_by(values.web_address))
     storage_path: Path = field(default=Path("quantum_monitoring"), metadata=_text_by(values.path))
@@ -182,8 +186,10 @@ def check(file: str | Path) -> list[str]:
     """
     problems: list[str] = []
     chosen = _from_file(file, "", problems)
+    from quantum_monitor.alerts.notifiers.options import VARIABLES
+
     sound = not problems
-    environ = {_PASSWORD_VARIABLE: "in the environment", **notifier_options.VARIABLES}
+    environ = {_PASSWORD_VARIABLE: "in the environment", **VARIABLES}
     chosen |= _notifiers(chosen, environ, problems)
     if sound:
         chosen |= _password(chosen, environ, problems)
@@ -263,7 +269,11 @@ def _line(document: Document, place: Place) -> int:
 
 
 def _warn_of_misspelt(environ: Mapping[str, str]) -> None:
-    ours = (*_VARIABLES, _FILE_VARIABLE, _PASSWORD_VARIABLE, *notifier_options.VARIABLES)
+    if not any(variable.startswith(_PREFIX) for variable in environ):
+        return
+    from quantum_monitor.alerts.notifiers.options import VARIABLES
+
+    ours = (*_VARIABLES, _FILE_VARIABLE, _PASSWORD_VARIABLE, *VARIABLES)
     known = [variable.removeprefix(_PREFIX) for variable in ours]
     for variable in environ:
         if variable.startswith(_PREFIX) and (suffix := variable.removeprefix(_PREFIX)) not in known:
@@ -297,7 +307,11 @@ def _password(chosen: Mapping[str, Any], environ: Mapping[str, str], problems: l
 
 def _notifiers(chosen: Mapping[str, Any], environ: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
     """The notifiers with their secrets, from files, else from the environment."""
-    complete, wrong = notifier_options.with_secrets(chosen.get("notifiers") or {}, environ)
+    if not chosen.get("notifiers"):
+        return {}
+    from quantum_monitor.alerts.notifiers.options import with_secrets
+
+    complete, wrong = with_secrets(chosen["notifiers"], environ)
     problems.extend(f"{'.'.join(('notifiers', *place))}: {text}" for place, text in wrong)
     return {"notifiers": complete} if complete else {}
 

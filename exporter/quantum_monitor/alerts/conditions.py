@@ -9,7 +9,6 @@ from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice, pairwise
-from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +56,7 @@ class _Window:
 
 
 def _middle(ordered: Sequence[float]) -> float:
+    """The median of values in order; ``statistics`` brings decimals and fractions along, a tenth of our import."""
     half = len(ordered) // 2
     return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
@@ -230,7 +230,7 @@ def flattest(history: deque[Record]) -> float | None:
 def recent_loss(history: deque[Record]) -> float | None:
     """The median of the last ten finite losses; None without any."""
     losses = list(islice(finite_losses(islice(reversed(history), _RECORDS_LOOKED_AT)), MEDIAN_WINDOW))
-    return median(losses) if losses else None
+    return _middle(sorted(losses)) if losses else None
 
 
 def finite_losses(records: Iterable[Record]) -> Iterator[float]:
@@ -270,4 +270,4 @@ def pace(history: deque[Record]) -> float | None:
     latest = islice(reversed(history), _RECORDS_LOOKED_AT)
     times = list(islice((record.time for record in latest if "loss" in record.fields), _PACE_STEPS + 1))
     between = [later - earlier for later, earlier in pairwise(times)]
-    return max(0.0, median(between)) if between else None
+    return max(0.0, _middle(sorted(between))) if between else None

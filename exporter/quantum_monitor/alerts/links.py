@@ -7,13 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from quantum_monitor.alerts.bases import GRAFANA_URL, RUNBOOK_URL
 from quantum_monitor.alerts.rules import ALERTS, PROMETHEUS_ALERTS
-
-GRAFANA_URL = "http://localhost:3000"
-"""The base of dashboard links unless ``grafana_url`` says otherwise."""
-
-RUNBOOK_URL = "https://github.com/quantum-monitor/quantum-monitor/blob/main/docs/runbooks"
-"""The base of runbook links unless ``runbook_url`` says otherwise."""
 
 _CUSTOM = "custom_alert"
 _VARIABLES = ("experiment", "run", "backend")

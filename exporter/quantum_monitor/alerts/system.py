@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from quantum_monitor import plugins
-from quantum_monitor.alerts.by_hand import ByHand
 from quantum_monitor.alerts.delivery import Subscriber
 from quantum_monitor.alerts.message import Alert, message
 from quantum_monitor.alerts.rules import ALERTS, AlertRule, MetricRule, read_alert_config
@@ -23,6 +22,7 @@ from quantum_monitor.prometheus.catalog import METRICS, judged
 
 if TYPE_CHECKING:
     from quantum_monitor.alerts.board import Entry
+    from quantum_monitor.alerts.by_hand import ByHand
 
 Callback = Callable[[str, Alert], object]
 
@@ -78,7 +78,7 @@ class QuantumAlertSystem:
         self.monotonic = time.perf_counter
         self._lock = threading.RLock()  # a signal handler in the middle of a check may ask for the summary
         self._own_rules: dict[str, tuple[object, dict[str, list[tuple[str, str]]]]] = {}
-        self._by_hand = ByHand(self._thresholds())
+        self._by_hand: ByHand | None = None
         self._callbacks: list[tuple[Callback, Subscriber]] = []
         self._notifiers: list[Subscriber] = []
         self._history: deque[Alert] = deque(maxlen=_HISTORY_LENGTH)
@@ -113,7 +113,8 @@ class QuantumAlertSystem:
             else:
                 changed = _checked({key: threshold}, "threshold")
             self._config = {**self._config, **changed}
-            self._by_hand.adopt(self._thresholds())
+            if self._by_hand is not None:
+                self._by_hand.adopt(self._thresholds())
         for judged_here in self._judged_here():
             judged_here.refresh_alerts()
 
@@ -307,6 +308,10 @@ class QuantumAlertSystem:
             `quantum_monitor.alerts.message.Alert` names.
         """
         with self._lock:
+            if self._by_hand is None:
+                from quantum_monitor.alerts.by_hand import ByHand  # few judge by hand, and every import would pay
+
+                self._by_hand = ByHand(self._thresholds())
             alerts = self._by_hand.judge(metrics, self.now(), self.cooldown)
             self._history.extend(alerts)
             callbacks, notifiers = self._callbacks, self._notifiers
