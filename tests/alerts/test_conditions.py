@@ -240,3 +240,5 @@ def test_a_restart_is_where_the_step_number_goes_back_the_last_time() -> None:
     first = 3  # of the loop up to here
     assert restarts(9, 7, 3, 4) == 2
     assert restarts(9, 7, 4, 5) is None
+    assert restarts(0, 1, 2) == 0  # in order, and yet before the first
+    assert restarts(3, 4) is None
