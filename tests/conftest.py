@@ -1,4 +1,4 @@
-"""What every test gets: an environment of its own, internal errors that are raised, and the real servers."""
+"""What every test gets: an environment of its own, internal errors that are raised, small disks, and real servers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 
 os.environ["QUANTUM_MONITOR_RAISE"] = "1"  # before the package is imported: a swallowed error is a failed test here
 
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,10 @@ def _person(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             if foreign and name != "QUANTUM_MONITOR_RAISE":
                 patch.delenv(name)
         patch.setenv("HOME", str(home))
+        for name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK"):  # nothing leaves this machine
+            patch.setenv(name, "true")
+        patch.setenv("WANDB_ERROR_REPORTING", "false")
+        patch.setenv("QUANTUM_MONITOR_ENABLE_MLFLOW", "0")  # on by default: a test that wants a tracker asks for it
         patch.chdir(home)
         yield
 
@@ -96,3 +101,23 @@ def new_monitor(tmp_path: Path) -> Iterator[Callable[..., QuantumMonitor]]:
     yield make
     for monitor in made:
         monitor.close()
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Mounts a small disk or a read-only view; where that is not allowed the test is skipped."""
+    mounted: list[Path] = []
+
+    def mount_one(name: str, *arguments: str) -> Path:
+        target = tmp_path / name
+        target.mkdir(exist_ok=True)
+        result = subprocess.run(["mount", *arguments, str(target)], capture_output=True, text=True, check=False)
+        if result.returncode:
+            pytest.skip(f"cannot mount here (needs root): {result.stderr.strip()}")
+        if target not in mounted:
+            mounted.append(target)
+        return target
+
+    yield mount_one
+    for target in mounted:
+        subprocess.run(["umount", "--lazy", str(target)], check=True)

@@ -75,7 +75,7 @@ def test_the_version_is_told() -> None:
 def test_help_names_every_command() -> None:
     completed = command("--help")
     assert completed.returncode == 0
-    assert all(name in completed.stdout for name in ("demo", "export", "clean", "check", "stack", "assets"))
+    assert all(name in completed.stdout for name in ("demo", "export", "sync", "clean", "check", "stack", "assets"))
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,7 @@ def test_a_run_knows_the_framework_that_was_loaded_at_its_start(new_monitor: Any
         "run_id": monitor.current_run_id,
         "framework": "pennylane",
         "version": pennylane.__version__,
+        "git_commit": "",
     }
 
 

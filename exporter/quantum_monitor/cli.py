@@ -1,4 +1,4 @@
-"""The command line: ``quantum-monitor demo | export | clean | check | stack | assets``."""
+"""The command line: ``quantum-monitor demo | export | sync | clean | check | stack | assets``."""
 
 from __future__ import annotations
 
@@ -11,12 +11,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from quantum_monitor import cli_assets, cli_stack
+from quantum_monitor import cli_assets, cli_stack, cli_sync
 from quantum_monitor._version import __version__
-from quantum_monitor.cli_common import FAILED, INTERRUPTED, MISUSED, PROGRAM, FailureError, complain, shown, whole
+from quantum_monitor.cli_common import (
+    FAILED,
+    INTERRUPTED,
+    MISUSED,
+    PROGRAM,
+    FailureError,
+    chosen,
+    complain,
+    runs_in,
+    shown,
+    whole,
+)
 from quantum_monitor.config import ConfigurationError, check
 from quantum_monitor.store.export import export_run
-from quantum_monitor.store.layout import find_runs
 from quantum_monitor.store.reader import StoredRun
 from quantum_monitor.store.retention import delete, parse_retention, plan
 
@@ -24,7 +34,6 @@ if TYPE_CHECKING:
     from quantum_monitor.store.retention import RunToDelete
 
 _FORMATS = {"json": "json", "csv": "csv", "comprehensive": "json"}
-_RUNS_NAMED_AT_MOST = 10
 _DAY = 86_400.0
 
 
@@ -106,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     check_config.add_argument("config", type=Path, metavar="CONFIG", help="the YAML file")
     check_config.set_defaults(run_command=_check)
 
+    cli_sync.add_command(commands)
     cli_stack.add_command(commands)
     cli_assets.add_command(commands)
     return parser
@@ -118,7 +128,7 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    runs = _chosen(_runs_in(arguments.dir), arguments.run, arguments.dir)
+    runs = chosen(runs_in(arguments.dir), arguments.run, arguments.dir)
     failed = False
     for run in runs:
         target = _target(run, arguments.output, _FORMATS[arguments.format], single=len(runs) == 1)
@@ -130,34 +140,6 @@ def _export(arguments: argparse.Namespace) -> int:
         else:
             print(shown(written))
     return FAILED if failed else 0
-
-
-def _runs_in(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise FailureError(f"{folder} is not a folder; give a storage folder, such as ./quantum_monitoring")
-    runs = find_runs(folder)
-    if not runs:
-        raise FailureError(f"{folder} holds no runs; give a storage folder, such as ./quantum_monitoring")
-    return runs
-
-
-def _chosen(runs: list[Path], wanted: str | None, folder: Path) -> list[Path]:
-    if wanted is None:
-        return runs
-    names = {run: _name(run) for run in runs}
-    chosen = [run for run, name in names.items() if wanted == name or run.name.startswith(wanted)]
-    if not chosen:
-        known = sorted(set(names.values()))
-        some = ", ".join(known[:_RUNS_NAMED_AT_MOST]) + (", ..." if len(known) > _RUNS_NAMED_AT_MOST else "")
-        raise FailureError(f"{folder} holds no run {wanted!r}; it holds {some}")
-    return chosen
-
-
-def _name(run: Path) -> str:
-    try:
-        return str(StoredRun(run).info.get("name", run.name))
-    except (OSError, ValueError):
-        return run.name
 
 
 def _target(run: Path, output: Path | None, suffix: str, *, single: bool) -> Path:

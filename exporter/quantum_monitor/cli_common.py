@@ -1,17 +1,23 @@
-"""What the commands share: exit statuses, expected failures, numbers of the command line, safe output."""
+"""What the commands share: exit statuses, expected failures, choice of runs, numbers as arguments, safe output."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeAlias
+
+from quantum_monitor.store.layout import find_runs
+from quantum_monitor.store.reader import StoredRun
 
 Commands: TypeAlias = "argparse._SubParsersAction[Any]"
 """Where a command adds itself."""
 
 PROGRAM = "quantum-monitor"
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+
+_RUNS_NAMED_AT_MOST = 10
 
 
 class FailureError(Exception):
@@ -37,3 +43,41 @@ def complain(reason: object) -> None:
 def shown(text: object) -> str:
     """The text in one line and without what a terminal would obey: names of runs come from anywhere."""
     return "".join(letter if letter.isprintable() else "?" for letter in str(text))
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The runs at or below a folder; at least one.
+
+    Raises:
+        FailureError: there is none.
+    """
+    if not folder.is_dir():
+        raise FailureError(f"{folder} is not a folder; give a storage folder, such as ./quantum_monitoring")
+    runs = find_runs(folder)
+    if not runs:
+        raise FailureError(f"{folder} holds no runs; give a storage folder, such as ./quantum_monitoring")
+    return runs
+
+
+def chosen(runs: list[Path], wanted: str | None, folder: Path) -> list[Path]:
+    """Those of the runs in a folder that have the name, or whose id begins so; all where nothing is wanted.
+
+    Raises:
+        FailureError: there is none.
+    """
+    if wanted is None:
+        return runs
+    names = {run: _name(run) for run in runs}
+    found = [run for run, name in names.items() if wanted == name or run.name.startswith(wanted)]
+    if not found:
+        known = sorted(set(names.values()))
+        some = ", ".join(known[:_RUNS_NAMED_AT_MOST]) + (", ..." if len(known) > _RUNS_NAMED_AT_MOST else "")
+        raise FailureError(f"{folder} holds no run {wanted!r}; it holds {some}")
+    return found
+
+
+def _name(run: Path) -> str:
+    try:
+        return str(StoredRun(run).info.get("name", run.name))
+    except (OSError, ValueError):
+        return run.name

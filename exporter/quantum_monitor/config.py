@@ -60,6 +60,12 @@ def _read_notifiers(value: Any) -> Any:
     return read_notifiers(value)
 
 
+def _read_trackers(value: Any) -> Any:
+    from quantum_monitor.trackers.finding import read_trackers
+
+    return read_trackers(value)
+
+
 @dataclass(frozen=True)
 class Settings:
     """All options of a monitor, checked. ``load_settings`` makes them.
@@ -67,9 +73,17 @@ class Settings:
     Attributes:
         experiment_name: the label ``experiment``, and the folder below ``storage_path``.
         tracking_uri: where MLflow keeps its runs; None for MLflow's own choice. May hold a password: not in the repr.
-        enable_mlflow: hand runs over to MLflow where it is installed.
-        enable_wandb: hand runs over to Weights & Biases.
+        enable_mlflow: deliver runs to MLflow; None delivers where it is installed, True warns where it is not.
+        mlflow_nested: whether a run that starts inside an active MLflow run of the process becomes a run below that
+            one, instead of going on with it.
+        enable_wandb: deliver runs to Weights & Biases.
         wandb_project: the project there; None for the experiment's name.
+        wandb_entity: the user or team there; None for the key's own.
+        wandb_group: the group of runs there.
+        wandb_mode: ``online`` or ``offline``; None for online where there is a key.
+        trackers: options by name of a tracker that a package brings. May hold secrets: not in the repr.
+        delivery_timeout: seconds that ``end_run`` waits for delivery.
+        delivery_grace: seconds that delivery may go on after the process has ended.
         alert_config: thresholds by alert key (None switches an alert off), and rules of their own by metric name.
         alert_cooldown: seconds before an alert that keeps firing, or fires again, is reported again.
         notifiers: options by kind of notifier, with its secrets: not in the repr.
@@ -98,9 +112,16 @@ class Settings:
 
     experiment_name: str = field(default="quantum_experiment", metadata=_text_by(values.text))
     tracking_uri: str | None = field(default=None, repr=False, metadata=_text_by(values.secret_text))
-    enable_mlflow: bool = field(default=True, metadata=_by(values.flag, from_text=values.flag_word))
+    enable_mlflow: bool | None = field(default=None, metadata=_by(values.flag, from_text=values.flag_word))
+    mlflow_nested: bool = field(default=False, metadata=_by(values.flag, from_text=values.flag_word))
     enable_wandb: bool = field(default=False, metadata=_by(values.flag, from_text=values.flag_word))
     wandb_project: str | None = field(default=None, metadata=_text_by(values.text))
+    wandb_entity: str | None = field(default=None, metadata=_text_by(values.text))
+    wandb_group: str | None = field(default=None, metadata=_text_by(values.text))
+    wandb_mode: str | None = field(default=None, metadata=_text_by(values.one_of("online", "offline")))
+    trackers: Mapping[str, Mapping[str, Any]] | None = field(default=None, repr=False, metadata=_by(_read_trackers))
+    delivery_timeout: float = field(default=5, metadata=_by(values.number(0, 3_600)))
+    delivery_grace: float = field(default=300, metadata=_by(values.number(0, 86_400)))
     alert_config: AlertConfig | None = field(default=None, metadata=_by(values.alerts))
     alert_cooldown: float = field(default=300, metadata=_by(values.number(1, 86_400)))
     notifiers: Mapping[str, Mapping[str, Any]] | None = field(default=None, repr=False, metadata=_by(_read_notifiers))

@@ -18,8 +18,9 @@ from quantum_monitor.names import label_value
 Reader = Callable[[Any], Any]
 
 RESERVED_LABELS = frozenset({
-    "experiment", "run", "run_id", "framework", "version", "backend", "status", "currency", "kind", "operation", "name",
-    "alert", "severity", "job", "instance", "le", "quantile", "sink", "reason", "where", "call", "python",
+    "experiment", "run", "run_id", "framework", "version", "git_commit", "backend", "status", "currency", "kind",
+    "operation", "name", "alert", "severity", "job", "instance", "le", "quantile", "sink", "reason", "where", "call",
+    "python",
 })  # fmt: skip
 _LABELS_AT_MOST = 10
 _LABEL_VALUE_LENGTH = 128
@@ -66,6 +67,17 @@ def flag_word(word: str) -> bool:
     if word.strip().lower() not in words:
         raise WrongValueError(f"{short(word)} is neither true nor false; give one of {', '.join(words)}")
     return words[word.strip().lower()]
+
+
+def one_of(*words: str) -> Reader:
+    """One of some words."""
+
+    def read(value: Any) -> str:
+        if value not in words:
+            raise WrongValueError(f"{short(value)} is not known; give one of {', '.join(words)}")
+        return str(value)
+
+    return read
 
 
 def whole(low: int, high: int) -> Reader:

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from quantum_monitor import observe, plugins, summary
+from quantum_monitor import environment, observe, plugins, summary, tracking
 from quantum_monitor.alerts.delivery import Retry, Subscriber
 from quantum_monitor.alerts.system import QuantumAlertSystem
 from quantum_monitor.config import ConfigurationError, Settings, load_settings
 from quantum_monitor.described import describe, parameter, tag
-from quantum_monitor.environment import quantum_framework
 from quantum_monitor.faults import FAULTS
 from quantum_monitor.guards import never_raises, remembering_what_is_given
 from quantum_monitor.log import LOG
@@ -63,8 +62,8 @@ class QuantumMonitor:
 
     Args:
         experiment_name: groups runs; the label ``experiment``.
-        tracking_uri: the MLflow server to deliver to.
-        enable_mlflow: deliver runs to MLflow.
+        tracking_uri: the MLflow server to deliver to; MLflow's own choice unless given.
+        enable_mlflow: deliver runs to MLflow, where it is installed.
         enable_wandb: deliver runs to Weights & Biases.
         wandb_project: the W&B project; the experiment's name unless given.
         alert_config: thresholds by alert, or rules by metric: ``{"hardware_temp": {"above": 0.02}}``.
@@ -137,8 +136,6 @@ class QuantumMonitor:
         self._exporter.judge_by(self.alert_system, self._keep_alert)
         if self._settings.retention is not None:
             summary.clean_up_in_background(self.storage_path, self._settings.retention)
-        if self._settings.enable_wandb or self._settings.tracking_uri:
-            LOG.warning("this version keeps runs in its store and delivers to no tracker: %s", self.storage_path)
         OPEN.append(self)
         close_at_exit()
         close_at_the_end_of_a_worker()
@@ -180,7 +177,8 @@ class QuantumMonitor:
             run_id = secrets.token_hex(16)
             shown = text(name if name is not None else "") or run_id[:8]
             settings = self._settings
-            facts = quantum_framework()
+            facts = {**environment.quantum_framework(), "git_commit": environment.git_commit()}
+            trackers = tracking.chosen(settings)
             store = RunStore(
                 run_directory(self.storage_path, settings.experiment_name, run_id),
                 {
@@ -190,6 +188,8 @@ class QuantumMonitor:
                     "status": "running",
                     "start_time": time.time(),
                     "labels": dict(settings.labels or {}),
+                    "tracking": tracking.described(trackers),
+                    "environment": environment.capture(),
                     **facts,
                 },
             )
@@ -204,6 +204,7 @@ class QuantumMonitor:
                 store=store,
                 alert_system=self.alert_system,
             )
+            run.shipment = tracking.hand_over(store, trackers, settings)
             self._exporter.begin(run)
             # Not necessarily the run that was active at first: a signal handler may have begun one meanwhile.
             before, self._run, self._last_run = self._run, run, run
@@ -235,6 +236,9 @@ class QuantumMonitor:
             run.ended, run.status = time.time(), word
         self._exporter.retire(run)
         self._last_end = time.monotonic()
+        if run.artifacts is not None and not run.artifacts.close(_FLUSH_TIMEOUT):
+            LOG.warning("artifacts are still written; `quantum-monitor sync %s` delivers them", run.store.directory)
+        run.store.describe(environment={"packages": environment.packages()})  # what was imported since the start
         run.store.describe(status=word, end_time=run.ended)
         run.finished = True
         try:
@@ -243,6 +247,7 @@ class QuantumMonitor:
             FAULTS.internal("end_run", error)
         finally:
             run.store.close(_FLUSH_TIMEOUT)
+        tracking.wait(run.shipment, self._settings)
 
     def __enter__(self) -> QuantumMonitor:
         """Begin a run unless one is active. Of nested blocks, the one that has the run first ends it."""
@@ -272,6 +277,7 @@ class QuantumMonitor:
         last = self._last_run
         if last is not None and not last.finished:  # an interrupt came in the middle of its end
             self._finish(last, "stopped")
+        tracking.leave()
         self.stop_realtime_monitoring()
         self._exporter.judge_no_more(self.alert_system)
         self.alert_system.close()
@@ -501,6 +507,57 @@ class QuantumMonitor:
         """Tag the run; values are kept as text."""
         describe(self._run or self._implicit_run(), "tags", tags, tag)
 
+    @never_raises
+    def log_model(
+        self, name: str, parameters: Any, metadata: Mapping[str, Any] | None = None, *, register_as: str | None = None
+    ) -> None:
+        """Keep the parameters of a model, as they are now, with what is known of the moment.
+
+        They are copied here and written in the background: ``artifacts/models/NAME/VERSION`` holds ``parameters.npz``
+        (never pickled) and ``metadata.json``. A second model of that name is version 2.
+
+        Args:
+            name: what the model is called.
+            parameters: an array or tensor, a list of them, or a nested mapping of them such as a ``state_dict``.
+            metadata: whatever belongs to it, as JSON can say it.
+            register_as: name under which the model registry of a tracker lists the version.
+        """
+        from quantum_monitor import artifacts
+
+        run = self._run or self._implicit_run()
+        artifacts.log_model(
+            run.artifact_store(), name, parameters, metadata, register_as=register_as, facts=run.moment()
+        )
+
+    @never_raises
+    def log_circuit(self, circuit: Any, name: str) -> None:
+        """Keep a circuit as OpenQASM 3, as a drawing in text and SVG, and with its facts; up to 10,000 gates.
+
+        It is written down here, which takes a millisecond for ten gates and a third of a second for ten thousand.
+
+        Args:
+            circuit: as for `log_circuit_execution`.
+            name: what the circuit is called.
+        """
+        from quantum_monitor import artifacts
+
+        artifacts.log_circuit((self._run or self._implicit_run()).artifact_store(), circuit, name)
+
+    @never_raises
+    def log_artifact(self, path: str | Path, name: str | None = None) -> None:
+        """Keep a copy of a file or folder of yours: a figure, a table, a configuration.
+
+        A file is opened here and copied in the background, so it may be deleted right after; a folder must stay until
+        the end of the run.
+
+        Args:
+            path: the file or folder.
+            name: what it is called; its own name unless given.
+        """
+        from quantum_monitor import artifacts
+
+        artifacts.log_artifact((self._run or self._implicit_run()).artifact_store(), path, name)
+
     def _implicit_run(self) -> Run:
         with self._lock:
             if self._closed:
@@ -616,6 +673,10 @@ class QuantumMonitor:
         self._settle()
         summary.export(self._last_run, path, format)
 
+    def tracking_status(self) -> dict[str, Any]:
+        """Where runs go, and for the active or last run how far it has come in each tracker."""
+        return tracking.status(None if self._last_run is None else self._last_run.shipment, self._settings)
+
     def hardware_status(self) -> dict[str, dict[str, Any]]:
         """What is known of each backend: its latest values, and its error rates by operation."""
         return self._exporter.hardware_status()
@@ -639,7 +700,10 @@ def create_quantum_monitor(
     experiment_name: str, enable_mlflow: bool = True, enable_wandb: bool = False, **kwargs: Any
 ) -> QuantumMonitor:
     """A `QuantumMonitor` for an experiment; further options as there."""
-    return QuantumMonitor(experiment_name, enable_mlflow=enable_mlflow, enable_wandb=enable_wandb, **kwargs)
+    # What stands at its default was not asked for: a configuration file may say otherwise.
+    asked: dict[str, Any] = {} if enable_mlflow else {"enable_mlflow": False}
+    asked |= {"enable_wandb": True} if enable_wandb else {}
+    return QuantumMonitor(experiment_name, **asked, **kwargs)
 
 
 def monitor_quantum_training(monitor: QuantumMonitor, func: Callable[..., R], *args: Any, **kwargs: Any) -> R:

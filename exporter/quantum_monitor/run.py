@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from quantum_monitor.alerts.system import QuantumAlertSystem
     from quantum_monitor.config import Settings
     from quantum_monitor.physics.states import Array
+    from quantum_monitor.store.artifact_writer import ArtifactStore
     from quantum_monitor.store.history import History
     from quantum_monitor.store.writer import RunStore
+    from quantum_monitor.trackers.courier import Shipment
 
 LOG_CALLS = ("log_training_step", "log_metrics", "log_quantum_state", "log_circuit_execution", "log_backend_status")
 
@@ -53,6 +55,8 @@ class Run:
         process: id of the process that began it; a forked child must not end it.
         series_labels: labels of the run's series: experiment, run and the constant ones.
         finished: whether its store knows of its end.
+        shipment: its delivery to trackers, or None.
+        artifacts: what writes its artifacts; None before the first.
         latest: latest value of each run-scoped field.
         custom: latest value of each custom metric.
         circuits: backend name to what the run did there.
@@ -86,6 +90,8 @@ class Run:
         self.ended: float | None = None
         self.status = "running"
         self.finished = False
+        self.shipment: Shipment | None = None
+        self.artifacts: ArtifactStore | None = None
         self.params: dict[str, Any] = {}
         self.tags: dict[str, str] = {}
 
@@ -325,6 +331,21 @@ class Run:
             record = Record("alert", alert["timestamp"], self.step_number, fields, labels)
             self.records["alert"] += 1
             self._put(record)
+
+    def artifact_store(self) -> ArtifactStore:
+        """What writes the artifacts of this run."""
+        from quantum_monitor.store.artifact_writer import ArtifactStore  # few runs have any
+
+        with self.lock:
+            if self.artifacts is None:
+                self.artifacts = ArtifactStore(None if self.store.in_memory else self.store.directory)
+            return self.artifacts
+
+    def moment(self) -> dict[str, Any]:
+        """Where the run is, for what is kept of this moment: run, experiment, step, loss."""
+        with self.lock:
+            loss = self.latest.get("loss")
+            return {"run_id": self.run_id, "experiment": self.experiment, "step": self.step_number, "loss": loss}
 
     @property
     def is_held_here(self) -> bool:

@@ -31,7 +31,7 @@ def comprehensive(run: Run | None, monitor: QuantumMonitor) -> dict[str, Any]:
         "quantum_summary": _quantum(run),
         "execution_summary": {**_execution(run), "hardware_status": monitor.hardware_status()},
         "alert_summary": monitor.alert_system.get_alert_summary(),
-        "tracking_status": {"mlflow_enabled": False, "wandb_enabled": False, "storage_path": str(monitor.storage_path)},
+        "tracking_status": monitor.tracking_status(),
     }
 
 

@@ -1,4 +1,4 @@
-"""Scrapes that are checked as they are read, programs that run beside the test, and disks that fail."""
+"""Scrapes that are checked as they are read, and programs that run beside the test."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -92,23 +91,3 @@ def run_program(start_program: Program) -> Callable[..., str]:
         return output
 
     return run
-
-
-@pytest.fixture
-def mount(tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """Mounts a small disk or a read-only view; where that is not allowed the test is skipped."""
-    mounted: list[Path] = []
-
-    def mount_one(name: str, *arguments: str) -> Path:
-        target = tmp_path / name
-        target.mkdir(exist_ok=True)
-        result = subprocess.run(["mount", *arguments, str(target)], capture_output=True, text=True, check=False)
-        if result.returncode:
-            pytest.skip(f"cannot mount here (needs root): {result.stderr.strip()}")
-        if target not in mounted:
-            mounted.append(target)
-        return target
-
-    yield mount_one
-    for target in mounted:
-        subprocess.run(["umount", "--lazy", str(target)], check=True)

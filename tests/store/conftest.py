@@ -1,4 +1,4 @@
-"""Stores that are closed again, disks that are full or read-only, and programs that run beside the test."""
+"""Stores that are closed again, and programs that run beside the test."""
 
 from __future__ import annotations
 
@@ -53,26 +53,6 @@ def start_program() -> Iterator[StartProgram]:
         process.wait()
         if process.stdout:
             process.stdout.close()
-
-
-@pytest.fixture
-def mount(tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """Mounts a small disk or a read-only view; where that is not allowed the test is skipped."""
-    mounted: list[Path] = []
-
-    def mount_one(name: str, *arguments: str) -> Path:
-        target = tmp_path / name
-        target.mkdir(exist_ok=True)
-        result = subprocess.run(["mount", *arguments, str(target)], capture_output=True, text=True, check=False)
-        if result.returncode:
-            pytest.skip(f"cannot mount here (needs root): {result.stderr.strip()}")
-        if target not in mounted:
-            mounted.append(target)
-        return target
-
-    yield mount_one
-    for target in mounted:
-        subprocess.run(["umount", "--lazy", str(target)], check=True)
 
 
 @contextmanager

@@ -57,12 +57,12 @@ def read_qasm(text: str) -> tuple[list[Wires], int]:
     Raises:
         ValueError: malformed text, or a program that cannot be counted, with the line.
     """
-    program = _Program()
+    program = Program()
     wires = list(program.run(parse(text), ChainMap(program.names), 0))
     return wires, program.n_qubits + len(program.physical)
 
 
-class _Program:
+class Program:
     """What running the text has met so far."""
 
     def __init__(self) -> None:

@@ -48,10 +48,10 @@ def parse(text: str) -> list[Statement]:
     Raises:
         ValueError: malformed text, with the line.
     """
-    return _Parser(tokenise(text)).program()
+    return Parser(tokenise(text)).program()
 
 
-class _Parser:
+class Parser:
     """Walks the tokens once; ``at`` is the next one."""
 
     def __init__(self, tokens: list[Token]) -> None:

@@ -92,8 +92,8 @@ def _monitor(name: str, kind: str, help_text: str, labels: tuple[str, ...] = (),
 
 
 RUN = (
-    _run("info", "The run: full id, quantum framework loaded at start and its version.", "",
-         ("run_id", "framework", "version"), "info"),
+    _run("info", "The run: full id, quantum framework loaded at start and its version, git commit of the code.", "",
+         ("run_id", "framework", "version", "git_commit"), "info"),
     _run("status", "1 for the present status of the run, 0 for the others.", "", ("status",)),
     _run("start_timestamp_seconds", "When the run started, Unix time.", "seconds"),
     _run("end_timestamp_seconds", "When the run ended, Unix time; absent while it runs.", "seconds"),

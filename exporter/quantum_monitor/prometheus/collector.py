@@ -12,6 +12,7 @@ from prometheus_client import Metric as Family
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
+from quantum_monitor import sinks
 from quantum_monitor._version import __version__
 from quantum_monitor.activity import Activity
 from quantum_monitor.alerts.board import AlertRow
@@ -38,6 +39,7 @@ _KNOWN_DROPS = dict.fromkeys(
     [
         *(("store", reason) for reason in ("queue_full", "forked")),
         ("entropies", "budget"),
+        *(("artifacts", reason) for reason in ("queue_full", "no_disk")),
         *(("alerts", reason) for reason in ("queue_full", "refused", "undelivered", "closed")),
     ],
     0,
@@ -247,11 +249,14 @@ def _show_self(tally: Tally, runs: Sequence[Run], page: _Page) -> None:
     page.show("quantum_monitor_build_info", 1, {"version": __version__, "python": platform.python_version()})
     for kind, count in sorted({**_KNOWN_KINDS, **tally.records}.items()):
         page.show("quantum_monitor_records_total", count, {"kind": kind})
-    for (sink, reason), count in sorted({**_KNOWN_DROPS, **FAULTS.drops.copy()}.items()):
+    backlogs = sinks.backlogs()
+    refused = {(sink, "rejected"): 0 for sink in backlogs}
+    for (sink, reason), count in sorted({**_KNOWN_DROPS, **refused, **FAULTS.drops.copy()}.items()):
         page.show("quantum_monitor_records_dropped_total", count, {"sink": sink, "reason": reason})
     for where, count in sorted({**_KNOWN_PLACES, **FAULTS.errors.copy()}.items()):
         page.show("quantum_monitor_errors_total", count, {"where": where})
-    page.show("quantum_monitor_sink_backlog", sum(run.store.backlog for run in runs), {"sink": "store"})
+    for sink, backlog in {"store": sum(run.store.backlog for run in runs), **backlogs}.items():
+        page.show("quantum_monitor_sink_backlog", backlog, {"sink": sink})
     for call, (times, seconds) in tally.calls.items():
         page.show("quantum_monitor_log_duration_seconds", times, {"call": call}, suffix="_count")
         page.show("quantum_monitor_log_duration_seconds", seconds, {"call": call}, suffix="_sum")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,7 +51,7 @@ class StoredRun:
     Args:
         directory: the run's directory.
         address: where the records are instead, if they are kept in memory; see ``RunStore.reader``.
-        info: the description that goes with them.
+        info: gives the description that goes with them.
 
     Raises:
         FileNotFoundError: the directory holds no run.
@@ -62,7 +62,7 @@ class StoredRun:
     """
 
     def __init__(
-        self, directory: str | Path, *, address: str | None = None, info: Mapping[str, Any] | None = None
+        self, directory: str | Path, *, address: str | None = None, info: Callable[[], Mapping[str, Any]] | None = None
     ) -> None:
         self.directory = Path(directory)
         self._source: Path | str = address or self.directory / DATABASE
@@ -74,7 +74,7 @@ class StoredRun:
     @property
     def info(self) -> dict[str, Any]:
         """What ``run.json`` says at this moment."""
-        return runfile.read(self.directory / DESCRIPTION) if self._info is None else dict(self._info)
+        return runfile.read(self.directory / DESCRIPTION) if self._info is None else dict(self._info())
 
     @property
     def status(self) -> str:

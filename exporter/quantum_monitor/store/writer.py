@@ -115,6 +115,11 @@ class RunStore:
         return len(self._queue) + (batch.taken if batch else 0)
 
     @property
+    def accepted(self) -> int:
+        """How many records were taken in so far, written or not: the sequence number of the latest."""
+        return self._packer.next_sequence - 1 + len(self._queue)
+
+    @property
     def pending(self) -> bool:
         """Whether records or changes of the description are not written yet."""
         return bool(self.backlog or self._described) or self._info_changed
@@ -165,7 +170,7 @@ class RunStore:
         """
         if self._address is None:
             return StoredRun(self.directory)
-        return StoredRun(self.directory, address=self._address, info=self._info)
+        return StoredRun(self.directory, address=self._address, info=lambda: self._info)
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until everything put and described so far is written; False if ``timeout`` seconds did not do.

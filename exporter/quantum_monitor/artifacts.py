@@ -1,0 +1,177 @@
+"""What the artifact calls of a monitor do: take what they are handed, and leave the writing to the run's store."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from quantum_monitor import models
+from quantum_monitor.described import parameter
+from quantum_monitor.environment import packages
+from quantum_monitor.faults import FAULTS
+from quantum_monitor.names import text
+from quantum_monitor.store.artifact_writer import ArtifactStore, Written
+from quantum_monitor.store.copying import FILE_LIMIT, copy_file, copy_folder, file_name, open_regular
+from quantum_monitor.store.runfile import plain
+
+_FIGURES = frozenset({".png", ".jpg", ".jpeg", ".gif", ".svg", ".pdf"})
+_PAGES = frozenset({".html", ".md"})
+_OPEN_AT_MOST = 100
+"""Files of one run that are held open while they wait: a process may have a thousand in all."""
+_SKIPPED_TOLD = 20
+
+
+def log_artifact(store: ArtifactStore, path: Any, name: Any = None) -> None:
+    """Take a file or folder of the user's: a look and an open here, the copy in the background.
+
+    Raises:
+        ValueError: it is not there, may not be read, is too large, or is neither a file nor a folder.
+    """
+    try:
+        source = Path(os.path.abspath(os.fsdecode(path)))  # noqa: PTH100 - resolve() would ask the disk about each part
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"path is {path!r:.200}: hand over the path of a file or folder") from error
+    called = source.name if name is None else text(name)
+    try:
+        status = source.stat()
+        if stat.S_ISDIR(status.st_mode):
+            store.put("file", called, _Folder(source))
+            return
+        if status.st_size > FILE_LIMIT:
+            raise ValueError(f"{source} has {status.st_size:,} bytes; a file may have {FILE_LIMIT:,}: log a part of it")
+        store.put(_kind(source), called, _File(source, hold=store.backlog < _OPEN_AT_MOST))
+    except OSError as error:
+        raise ValueError(f"{source} cannot be read: {error.strerror or error}") from error
+
+
+def log_model(
+    store: ArtifactStore,
+    name: Any,
+    parameters: Any,
+    metadata: Any = None,
+    *,
+    register_as: Any = None,
+    facts: Mapping[str, Any],
+) -> None:
+    """Copy a model's parameters here, to be written in the background.
+
+    Args:
+        store: the run's.
+        name: what the model is called.
+        parameters: see `models.take`.
+        metadata: a mapping of the user's own; of a value whose text takes more than 10,000 characters, the beginning.
+        register_as: name for a model registry.
+        facts: what the monitor knows of the moment: run id, experiment, step, loss.
+
+    Raises:
+        ValueError: the parameters are none, or the metadata is no mapping.
+    """
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise ValueError(f"metadata is {metadata!r:.200}: hand over a mapping")
+    arrays = models.take(parameters)
+    own = {text(key): parameter(value) for key, value in (metadata or {}).items()}
+    told = plain({**facts, "time": time.time(), "packages": packages(), "metadata": own})
+    content = models.Model(text(name), arrays, told)
+    store.put("model", text(name), content, register_as=None if register_as is None else text(register_as))
+
+
+def log_circuit(store: ArtifactStore, circuit: Any, name: Any) -> None:
+    """Write a circuit down here, to be filed in the background.
+
+    Raises:
+        ValueError: it is no circuit that anybody here can read.
+    """
+    from quantum_monitor.views.circuits import circuit_files
+
+    store.put("circuit", text(name), Texts(circuit_files(circuit)))
+
+
+class Texts:
+    """The content of an artifact that is a folder of texts."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._files = {file_name(name): content.encode("utf-8", "backslashreplace") for name, content in texts.items()}
+        self.size = sum(map(len, self._files.values()))
+
+    def write(self, folder: Path, version: int) -> Written:  # noqa: ARG002 - part of the protocol
+        """Write the files."""
+        for name, content in self._files.items():
+            (folder / name).write_bytes(content)
+        return Written("", {"files": sorted(self._files)})
+
+    def discard(self) -> None:
+        """Let go of the texts."""
+        self._files = {}
+
+
+class _File:
+    """A file of the user's, held open so that it may be deleted before it is copied."""
+
+    size = 0
+
+    def __init__(self, source: Path, *, hold: bool) -> None:
+        self._source = source
+        self._status = source.stat()
+        self._descriptor = self._open() if hold else None
+
+    def write(self, folder: Path, version: int) -> Written:  # noqa: ARG002 - part of the protocol
+        if self._descriptor is None:
+            self._descriptor = open_regular(self._source)
+        name = file_name(self._source.name)
+        size = copy_file(self._descriptor, folder / name)
+        metadata: dict[str, Any] = {"file": self._source.name, "size": size}
+        after = os.fstat(self._descriptor)
+        if (after.st_size, after.st_mtime_ns) != (self._status.st_size, self._status.st_mtime_ns):
+            metadata["changed"] = True
+            FAULTS.rejected(
+                "log_artifact", f"{self._source} was written to after it was logged: what is kept may be torn"
+            )
+        return Written(name, metadata)
+
+    def discard(self) -> None:
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.close(self._descriptor)
+            self._descriptor = None
+
+    def _open(self) -> int | None:
+        try:
+            return open_regular(self._source)
+        except OSError as error:
+            if error.errno in {errno.EMFILE, errno.ENFILE}:
+                return None  # the training needs what is left; the background will try
+            raise
+
+
+class _Folder:
+    """A folder of the user's, walked in the background."""
+
+    size = 0
+
+    def __init__(self, source: Path) -> None:
+        self._source = source
+
+    def write(self, folder: Path, version: int) -> Written:  # noqa: ARG002 - part of the protocol
+        copied = copy_folder(self._source, folder, without=folder.parent)
+        metadata: dict[str, Any] = {"folder": self._source.name, "files": copied.files, "size": copied.size}
+        if copied.skipped:
+            metadata["skipped"] = copied.skipped[:_SKIPPED_TOLD]
+            told = "; ".join(copied.skipped[:3])
+            FAULTS.rejected("log_artifact", f"{self._source}: {len(copied.skipped)} entries are left out: {told}")
+        return Written("", metadata)
+
+    def discard(self) -> None:
+        """Nothing is held."""
+
+
+def _kind(source: Path) -> str:
+    ending = source.suffix.lower()
+    if ending in _FIGURES:
+        return "figure"
+    return "report" if ending in _PAGES and source.name.lower().startswith("report") else "file"

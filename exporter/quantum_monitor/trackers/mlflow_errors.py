@@ -1,0 +1,16 @@
+"""What MLflow says when it does not do what it was asked to."""
+
+from __future__ import annotations
+
+REFUSED = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST"})
+MISSING = "RESOURCE_DOES_NOT_EXIST"
+EXISTS = "RESOURCE_ALREADY_EXISTS"
+
+
+class MlflowError(Exception):
+    """MLflow did not do what it was asked to; trying again may help."""
+
+
+def code(error: Exception) -> str:
+    """MLflow's own word for what went wrong; empty for an error that is not MLflow's."""
+    return str(getattr(error, "error_code", ""))

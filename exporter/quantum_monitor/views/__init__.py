@@ -1,0 +1,1 @@
+"""What people look at: drawings and texts of what a run has logged."""
