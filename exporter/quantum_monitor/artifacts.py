@@ -36,7 +36,7 @@ def log_artifact(store: ArtifactStore, path: Any, name: Any = None) -> None:
     try:
         source = Path(os.path.abspath(os.fsdecode(path)))  # noqa: PTH100 - resolve() would ask the disk about each part
     except (TypeError, ValueError) as error:
-        raise ValueError(f"path is {path!r:.200}: hand over the path of a file or folder") from error
+        raise ValueError(f"path is {_shown(path)}: hand over the path of a file or folder") from error
     called = source.name if name is None else text(name)
     try:
         status = source.stat()
@@ -73,7 +73,7 @@ def log_model(
         ValueError: the parameters are none, or the metadata is no mapping.
     """
     if metadata is not None and not isinstance(metadata, Mapping):
-        raise ValueError(f"metadata is {metadata!r:.200}: hand over a mapping")
+        raise ValueError(f"metadata is {_shown(metadata)}: hand over a mapping")
     arrays = models.take(parameters)
     own = {text(key): parameter(value) for key, value in (metadata or {}).items()}
     told = plain({**facts, "time": time.time(), "packages": packages(), "metadata": own})
@@ -168,6 +168,14 @@ class _Folder:
 
     def discard(self) -> None:
         """Nothing is held."""
+
+
+def _shown(value: object) -> str:
+    """The beginning of an object's repr, or its type where that raises."""
+    try:
+        return f"{value!r:.200}"
+    except Exception:  # noqa: BLE001 - a foreign object's __repr__ may raise anything
+        return f"<{type(value).__name__}>"
 
 
 def _kind(source: Path) -> str:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from quantum_monitor.store.artifact_writer import ArtifactStore
     from quantum_monitor.store.history import History
     from quantum_monitor.store.writer import RunStore
-    from quantum_monitor.trackers.courier import Shipment
+    from quantum_monitor.trackers.shipment import Shipment
 
 LOG_CALLS = ("log_training_step", "log_metrics", "log_quantum_state", "log_circuit_execution", "log_backend_status")
 

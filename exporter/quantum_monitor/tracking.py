@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from quantum_monitor.faults import FAULTS
 from quantum_monitor.log import LOG
 
 if TYPE_CHECKING:
     from quantum_monitor.config import Settings
     from quantum_monitor.store.writer import RunStore
-    from quantum_monitor.trackers.courier import Shipment
+    from quantum_monitor.trackers.shipment import Shipment
 
 _TOLD_SECONDS = 2.0
+
+Trackers = dict[str, dict[str, Any]]
+"""Tracker to options."""
 
 # The packages below `trackers` are imported where a run asks for them: a process that delivers nothing pays nothing.
 
 
-def chosen(settings: Settings) -> dict[str, dict[str, Any]]:
+def chosen(settings: Settings) -> Trackers:
     """The trackers of a run that starts now, with their options."""
     if settings.enable_mlflow is False and not settings.enable_wandb and not settings.trackers:
         return {}
-    from quantum_monitor.trackers import choice
+    try:
+        from quantum_monitor.trackers import choice
 
-    return choice.chosen(settings)
+        return choice.chosen(settings)
+    except Exception as error:  # noqa: BLE001 - a run starts whatever becomes of its delivery
+        FAULTS.internal("delivery", error)
+        return {}
 
 
-def described(trackers: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def described(trackers: Trackers) -> Trackers:
     """The choice as ``run.json`` keeps it, without secrets."""
     if not trackers:
         return {}
@@ -36,13 +43,17 @@ def described(trackers: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any
     return choice.without_secrets(trackers)
 
 
-def hand_over(store: RunStore, trackers: Mapping[str, dict[str, Any]], settings: Settings) -> Shipment | None:
+def hand_over(store: RunStore, trackers: Trackers, settings: Settings) -> Shipment | None:
     """Have a run delivered from its start on; None where no tracker wants it. Returns at once."""
     if not trackers:
         return None
-    from quantum_monitor.trackers.courier import COURIER
+    try:
+        from quantum_monitor.trackers.courier import COURIER
 
-    return COURIER.deliver(store, trackers, grace=settings.delivery_grace)
+        return COURIER.deliver(store, trackers, grace=settings.delivery_grace)
+    except Exception as error:  # noqa: BLE001 - a run starts whatever becomes of its delivery
+        FAULTS.internal("delivery", error)
+        return None
 
 
 def wait(shipment: Shipment | None, settings: Settings) -> None:
@@ -55,15 +66,23 @@ def wait(shipment: Shipment | None, settings: Settings) -> None:
         return
     for tracker in shipment.trackers:
         if not shipment.settled_at(tracker):
+            trouble = shipment.trouble(tracker)
             LOG.warning(
-                "%s: %d records are still on their way%s; delivery goes on, for %g s at most once this process has "
-                "ended; `quantum-monitor sync %s` brings what is left",
+                "%s: %d records are still on their way%s; %s",
                 tracker,
                 shipment.backlog(tracker),
-                f" ({trouble})" if (trouble := shipment.trouble(tracker)) else "",
-                settings.delivery_grace,
-                shipment.key,
+                f" ({trouble})" if trouble else "",
+                _what_next(shipment, settings),
             )
+
+
+def _what_next(shipment: Shipment, settings: Settings) -> str:
+    if shipment.store.in_memory:
+        return "they are in memory only, and go with this process"
+    rest = f"`quantum-monitor sync {shipment.key}` brings what is left"
+    if shipment.here:
+        return f"a thread goes on while this process lives; {rest}"
+    return f"delivery goes on, for {settings.delivery_grace:g} s at most once this process has ended; {rest}"
 
 
 def leave() -> None:

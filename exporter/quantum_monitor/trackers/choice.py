@@ -6,7 +6,6 @@ import importlib.util
 import sys
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from quantum_monitor.config import Settings
 from quantum_monitor.faults import FAULTS
@@ -46,16 +45,8 @@ def without_secrets(trackers: Mapping[str, Options]) -> dict[str, Options]:
     for name, options in trackers.items():
         kept[name] = {key: value for key, value in options.items() if value is not None} if name in OURS else {}
         if "tracking_uri" in kept[name]:
-            kept[name]["tracking_uri"] = _public(kept[name]["tracking_uri"])
+            kept[name]["tracking_uri"] = mlflow_uri.public(kept[name]["tracking_uri"])
     return kept
-
-
-def _public(uri: str) -> str:
-    try:
-        _ = urlsplit(uri).port  # no number where a slash in a password passes for the end of the host
-        return mlflow_uri.public(uri)
-    except ValueError:
-        return ""
 
 
 def _installed(package: str, *, asked: bool) -> bool:

@@ -6,10 +6,9 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -18,8 +17,9 @@ from quantum_monitor import sinks
 from quantum_monitor.faults import FAULTS
 from quantum_monitor.log import LOG
 from quantum_monitor.names import text
+from quantum_monitor.trackers import child
 from quantum_monitor.trackers.lanes import Lanes, News
-from quantum_monitor.trackers.service import MODEST
+from quantum_monitor.trackers.shipment import Shipment
 
 if TYPE_CHECKING:
     from quantum_monitor.store.writer import RunStore
@@ -27,78 +27,6 @@ if TYPE_CHECKING:
 _CRASHES_AT_MOST = 5
 _FIRST_PAUSE = 0.2
 _ENVIRONMENT = ("MLFLOW_", "WANDB_")
-_SETTLED = frozenset({"delivered", "unusable"})
-
-# The first line of input brings the module path of this process: the child imports what this one would, but for what
-# the working folder would hide.
-_BOOT = (
-    "import json, sys\n"
-    "first = json.loads(sys.stdin.buffer.raw.readline())\n"
-    "sys.path[:] = first['path']\n"
-    "from quantum_monitor.trackers.service import main\n"
-    "main(first['grace'], first['training'])\n"
-)
-
-
-class Shipment:
-    """A run on its way.
-
-    Attributes:
-        store: where its records are.
-        trackers: tracker name to options.
-        news: tracker name to the last that was heard.
-    """
-
-    def __init__(self, store: RunStore, trackers: Mapping[str, Mapping[str, Any]]) -> None:
-        self.store, self.trackers = store, dict(trackers)
-        self.key = str(store.directory)
-        self.news: dict[str, News] = {}
-
-    def backlog(self, tracker: str) -> int:
-        """How many records were logged and have not been acknowledged."""
-        news = self.news.get(tracker)
-        if news is not None and news.condition == "unusable":
-            return 0
-        return max(0, self.store.accepted - (news.delivered if news else 0))
-
-    def settled_at(self, tracker: str) -> bool:
-        """Whether nothing more will happen there: the run is closed, or the tracker cannot be used."""
-        news = self.news.get(tracker)
-        return news is not None and news.condition in _SETTLED
-
-    def trouble(self, tracker: str) -> str:
-        """The last error there; empty if all is well."""
-        news = self.news.get(tracker)
-        return news.error if news else ""
-
-    def fail(self, reason: str) -> None:
-        """Note that nothing is delivered at present."""
-        for name in self.trackers:
-            if not self.settled_at(name):
-                news = self.news.get(name) or News(self.key, name, "starting", 0, 0, "", "")
-                self.news[name] = news._replace(condition="retrying", error=reason)
-
-    @property
-    def settled(self) -> bool:
-        """Whether nothing more will happen anywhere."""
-        return all(map(self.settled_at, self.trackers))
-
-    @property
-    def stuck(self) -> bool:
-        """Whether all that is not settled has run into an error: waiting for it would be in vain."""
-        return all(self.settled_at(name) or self.trouble(name) for name in self.trackers)
-
-    def status(self, tracker: str) -> dict[str, Any]:
-        """What a summary says of it."""
-        news = self.news.get(tracker) or News(self.key, tracker, "starting", 0, 0, "", "")
-        return {
-            "condition": news.condition,
-            "delivered": news.delivered,
-            "waiting": self.backlog(tracker),
-            "dropped": news.dropped,
-            "url": news.url,
-            "error": news.error,
-        }
 
 
 class Courier:
@@ -206,12 +134,12 @@ class Courier:
             if process is None:
                 continue
             heard = False
-            for line in _lines(cast("IO[bytes]", process.stdout)):
+            for line in child.lines(cast("IO[bytes]", process.stdout)):
                 heard = True
                 self._hear(line)
             with self._changed:
                 self._process = None
-            status = _reap(process)
+            status = child.reap(process)
             with self._changed:
                 left = self._waiting()
             if left and (status or not heard):
@@ -245,7 +173,7 @@ class Courier:
         if not waiting:
             return None
         try:
-            process = _spawn()
+            process = child.spawn()
         except OSError as error:
             FAULTS.rejected("delivery", f"no process can be started ({error}): a thread of this one delivers")
             try:
@@ -256,7 +184,7 @@ class Courier:
                 self._given_up(text(refusal))
             return None
         stdin = cast("IO[bytes]", process.stdin).fileno()
-        first = {"path": _path(), "grace": self._grace, "training": os.getpid()}
+        first = {"path": child.path(), "grace": self._grace, "training": os.getpid()}
         lines = b"".join(map(_line, [first, _environment(), *map(_message, waiting)]))
         with contextlib.suppress(OSError):  # it has ended already: that is seen where its output is read
             while lines:
@@ -290,7 +218,11 @@ class Courier:
 
     def _hear(self, line: bytes) -> None:
         try:
-            news = News(**json.loads(line))
+            message = json.loads(line)
+            if "fatal" in message:
+                FAULTS.rejected("delivery", f"the delivery process could not begin: {message['fatal']}")
+                return
+            news = News(**message)
         except (ValueError, TypeError):
             return
         self._note(news)
@@ -300,7 +232,7 @@ class Courier:
     def _deliver_here(self, shipment: Shipment) -> None:
         if self._here is None:
             self._here = Lanes(self._note)
-        store = shipment.store
+        store, shipment.here = shipment.store, True
         directory = None if store.in_memory else Path(shipment.key)
         self._here.add(shipment.key, store.reader(), shipment.trackers, directory)
 
@@ -333,47 +265,6 @@ class Courier:
                         stream.close()
             process.returncode = 0  # the parent's to wait for
         self._renew()
-
-
-def _spawn() -> subprocess.Popen[bytes]:
-    if not sys.executable or getattr(sys, "frozen", False):
-        raise OSError("this program is no Python interpreter")
-    return subprocess.Popen(  # noqa: S603 - our own interpreter and our own code
-        [sys.executable, "-I", "-c", _BOOT],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        bufsize=0,  # a buffer has a lock, which a forked child could find taken for ever
-        env={**MODEST, **os.environ},
-        start_new_session=True,
-    )
-
-
-def _path() -> list[str]:
-    """The module path of this process; the folders of its script and of its shell last, where they hide nothing."""
-    script = getattr(sys.modules.get("__main__"), "__file__", None)
-    here = {"", "."}
-    with contextlib.suppress(OSError):  # the working folder was deleted
-        here.add(str(Path.cwd()))
-        if script is not None:
-            here.add(str(Path(script).resolve().parent))
-    entries: list[Any] = list(sys.path)
-    return sorted((entry for entry in entries if isinstance(entry, str)), key=here.__contains__)
-
-
-def _lines(stream: IO[bytes]) -> Iterator[bytes]:
-    pending = b""
-    while chunk := stream.read(65_536):
-        *lines, pending = (pending + chunk).split(b"\n")
-        yield from lines
-
-
-def _reap(process: subprocess.Popen[bytes]) -> int:
-    for stream in (process.stdin, process.stdout):
-        if stream is not None:
-            with contextlib.suppress(OSError):
-                stream.close()
-    return process.wait()
 
 
 def _environment() -> dict[str, Any]:

@@ -70,6 +70,7 @@ class Delivery:
         self._rows = Rows(self._state.rows)
         self._records: Iterator[tuple[int, Record]] = iter(())
         self._opened = False
+        self._waiting: list[Artifact] = []
         self._artifact_next = True
         self._artifact_failures = 0
 
@@ -245,7 +246,11 @@ class Delivery:
         return 0
 
     def _artifacts(self) -> list[Artifact]:
-        return [] if self._directory is None else artifacts.read(self._directory, after=self._state.artifacts)
+        """The artifacts that wait; the index is read again only when those of the last time are all delivered."""
+        self._waiting = [artifact for artifact in self._waiting if artifact.number > self._state.artifacts]
+        if not self._waiting and self._directory is not None:
+            self._waiting = artifacts.read(self._directory, after=self._state.artifacts)
+        return self._waiting
 
     def _attach(self, artifact: Artifact) -> None:
         try:

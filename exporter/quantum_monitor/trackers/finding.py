@@ -15,6 +15,7 @@ from quantum_monitor.trackers.protocol import Tracker, UnusableError
 
 ENTRY_POINT_GROUP = "quantum_monitor.trackers"
 OURS = ("mlflow", "wandb")
+_TAKEN = frozenset({"store", "entropies", "alerts", "artifacts", "params", "tags"})
 _SETTINGS = {"mlflow": "enable_mlflow and tracking_uri", "wandb": "enable_wandb and wandb_project"}
 
 Factory = Callable[[Mapping[str, Any]], Tracker]
@@ -37,6 +38,8 @@ def read_trackers(value: Any) -> dict[str, dict[str, Any]]:
     for name, options in value.items():
         if name in OURS:
             wrong.append(((str(name),), f"has settings of its own; set {_SETTINGS[name]}"))
+        elif name in _TAKEN:
+            wrong.append(((str(name),), "is a sink of our own; the package has to name its tracker otherwise"))
         elif name not in (known := names()):
             wrong.append(((str(name),), f"no package brings this tracker; {nearest(str(name), tuple(known))}"))
         elif not (options is None or isinstance(options, Mapping)):

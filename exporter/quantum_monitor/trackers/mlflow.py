@@ -14,7 +14,7 @@ from typing import Any
 from quantum_monitor.store import artifacts, runfile
 from quantum_monitor.store.artifacts import Artifact
 from quantum_monitor.trackers import mlflow_artifacts, mlflow_names, mlflow_runs, mlflow_uri
-from quantum_monitor.trackers.mlflow_errors import REFUSED, MlflowError, code
+from quantum_monitor.trackers.mlflow_errors import NOT_MLFLOW, REFUSED, MlflowError, code
 from quantum_monitor.trackers.protocol import Batch, Opened, RejectedError, Row, TrackedRun, Tracker, UnusableError
 
 _OLDEST = 3
@@ -62,6 +62,7 @@ class MlflowTracker:
             self._client, self._entities = self._connected()
             found, created = mlflow_runs.find_or_create(self._client, run, self._options, known=known.get("run_id"))
             self._run_id: str = found.info.run_id
+            self._experiment_id: str = found.info.experiment_id
             self._artifact_uri: str = found.info.artifact_uri
             self._params, self._tags = dict(found.data.params), dict(found.data.tags)
             self._attached = bool(self._options.get("attach_to") or self._tags.get("quantum.attached"))
@@ -83,6 +84,7 @@ class MlflowTracker:
             self._deliver_params({name: mlflow_names.value(given) for name, given in batch.params.items()}, tags)
             self._deliver_tags(tags)
             self._deliver_metrics(metrics)
+            self._confirm()
 
     def attach(self, artifact: Artifact) -> None:
         """Upload a file or folder, and list a model in the registry where that was asked for."""
@@ -92,6 +94,7 @@ class MlflowTracker:
             place = self._places.of(artifact)
             with self._refusals():
                 mlflow_artifacts.upload(self._client, self._run_id, artifact, place)
+                mlflow_artifacts.confirm(self._client, self._run_id, artifact, place)
                 if artifact.register_as:
                     source = f"{self._artifact_uri.rstrip('/')}/{place}"
                     mlflow_artifacts.register(self._client, self._run_id, artifact, source)
@@ -109,6 +112,7 @@ class MlflowTracker:
             if summary:
                 text = json.dumps(runfile.plain(summary), indent=2, allow_nan=False)
                 self._client.log_text(self._run_id, text, _SUMMARY)
+            self._confirm()
 
     # Opening
 
@@ -245,6 +249,11 @@ class MlflowTracker:
             if self._client.get_run(self._run_id).info.lifecycle_stage != "active":
                 raise
             raise RejectedError(self._scrubbed(error)) from None
+
+    def _confirm(self) -> None:
+        """See that it was MLflow that has just taken what it was sent: its client takes any empty answer for a yes."""
+        if self._client.get_experiment(self._experiment_id).experiment_id != self._experiment_id:
+            raise MlflowError(NOT_MLFLOW)
 
     def _end(self, status: str, ended: float) -> None:
         # Not client.set_terminated, which prints, and which ends the asynchronous logging of all users in this process.

@@ -11,7 +11,7 @@ from typing import Any
 from quantum_monitor.store.artifacts import FOLDERS, Artifact
 from quantum_monitor.store.layout import safe_name
 from quantum_monitor.trackers import mlflow_names as names
-from quantum_monitor.trackers.mlflow_errors import EXISTS, code
+from quantum_monitor.trackers.mlflow_errors import EXISTS, MlflowError, code
 
 _FOLDER_EACH = frozenset({"model", "circuit"})
 
@@ -70,6 +70,19 @@ def upload(client: Any, run_id: str, artifact: Artifact, place: str) -> None:
         target = PurePosixPath(place)
         with _under_name(path, target.name) as named:
             client.log_artifact(run_id, str(named), str(target.parent))
+
+
+def confirm(client: Any, run_id: str, artifact: Artifact, place: str) -> None:
+    """See that something is there: MLflow's client takes a redirect, and any answer at all, for a yes.
+
+    Raises:
+        MlflowError: nothing is.
+    """
+    if artifact.path.is_dir() and not any(path.is_file() for path in artifact.path.rglob("*")):
+        return  # MLflow knows no empty folders
+    parent = str(PurePosixPath(place).parent)
+    if not any(found.path == place for found in client.list_artifacts(run_id, parent)):
+        raise MlflowError(f"{place} was uploaded, and is not there: does the server lead elsewhere?")
 
 
 def register(client: Any, run_id: str, artifact: Artifact, source: str) -> None:

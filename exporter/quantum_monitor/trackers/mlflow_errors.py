@@ -5,6 +5,7 @@ from __future__ import annotations
 REFUSED = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST"})
 MISSING = "RESOURCE_DOES_NOT_EXIST"
 EXISTS = "RESOURCE_ALREADY_EXISTS"
+NOT_MLFLOW = "the server answers, but not as MLflow does: is the tracking URI that of MLflow?"
 
 
 class MlflowError(Exception):

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from quantum_monitor.trackers import mlflow_names as names
-from quantum_monitor.trackers.mlflow_errors import EXISTS, MISSING, MlflowError, code
+from quantum_monitor.trackers.mlflow_errors import EXISTS, MISSING, NOT_MLFLOW, MlflowError, code
 from quantum_monitor.trackers.protocol import TrackedRun
 
 _ALL = 3  # ViewType.ALL: the deleted ones too
-_NOT_MLFLOW = "the server answers, but not as MLflow does: is the tracking URI that of MLflow?"
 
 
 def find_or_create(
@@ -39,7 +38,7 @@ def find_or_create(
             tags = _first_tags(run, options.get("parent_run_id"))
             found = client.create_run(experiment_id, int(run.started * 1_000), tags, name)
     if not found.info.run_id:
-        raise MlflowError(_NOT_MLFLOW)
+        raise MlflowError(NOT_MLFLOW)
     if found.info.lifecycle_stage == "deleted":
         mend = f"`mlflow runs restore --run-id {found.info.run_id}` brings it back"
         raise MlflowError(f"the run {run.name!r} was deleted in MLflow: {mend}")
@@ -75,7 +74,7 @@ def _experiment(client: Any, given: str) -> str:
                 raise
         experiment = client.get_experiment_by_name(name)  # another process was faster
     if experiment is None or not experiment.experiment_id:
-        raise MlflowError(_NOT_MLFLOW)
+        raise MlflowError(NOT_MLFLOW)
     if experiment.lifecycle_stage == "deleted":
         mend = f"`mlflow experiments restore --experiment-id {experiment.experiment_id}` brings it back"
         raise MlflowError(f"the experiment {name!r} was deleted in MLflow: {mend}; or choose another name")

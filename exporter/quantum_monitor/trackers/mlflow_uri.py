@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 _SQLITE_BY_DEFAULT_SINCE = (3, 7)
 _SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
@@ -36,8 +36,12 @@ def resolved(given: str | None = None) -> str:
 
 
 def public(uri: str) -> str:
-    """A URI without user, password, query and fragment."""
-    parts = urlsplit(uri)
+    """A URI without user, password, query and fragment; empty where these cannot be told from the rest."""
+    try:
+        parts = urlsplit(uri)
+        _ = parts.port  # no number where a slash in a password passes for the end of the host
+    except ValueError:
+        return ""
     cut = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
     return f"{parts.scheme}://{parts.path}" if uri.startswith("sqlite") and not parts.netloc else cut
 
@@ -71,8 +75,11 @@ def run_url(uri: str, experiment_id: str, run_id: str) -> str:
 def scrubbed(text: str, uri: str) -> str:
     """A text, such as an error's, without what it may say of passwords and tokens."""
     text = _USERINFO.sub("", text.replace(uri, public(uri)))
-    for name in _SECRETS:
-        secret = os.environ.get(name, "")
+    secrets = [os.environ.get(name, "") for name in _SECRETS]
+    with suppress(ValueError):
+        parts = urlsplit(uri)
+        secrets += [parts.query, parts.password or "", unquote(parts.password or "")]
+    for secret in secrets:
         if len(secret) >= _SHORTEST_SECRET:
             text = text.replace(secret, "***")
     return text
