@@ -163,7 +163,7 @@ def _peers(uri: str, folder: Path) -> str:
         stack.callback(run.finish)
         costs = take_turns([
             Contender("log_training_step, both trackers on", steps_for(ours.log_training_step), lambda: settle(ours)),
-            Contender("wandb.log, offline", lambda step: run.log(values, step=step)),
+            Contender("wandb.log, offline", lambda _: run.log(values)),
             Contender("mlflow.log_metrics", lambda step: mlflow.log_metrics(values, step=step)),
         ], repeats=7)  # fmt: skip
     own = [cost.call for cost in costs["log_training_step, both trackers on"]]

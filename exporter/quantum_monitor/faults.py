@@ -49,7 +49,7 @@ class Faults:
         self._log_once(where, cause, error)
 
     def _log_once(self, where: str, cause: str, error: BaseException | None) -> None:
-        cause = cause[:_CAUSE_LENGTH]
+        cause = cause[:_CAUSE_LENGTH].encode(errors="backslashreplace").decode()  # lone surrogates break log handlers
         key = (where, _NUMBERS.sub("#", cause)[:200])  # the same cause with other numbers is not a new one
         with self._lock:
             if key in self._logged or len(self._logged) >= _CAUSES_LOGGED_AT_MOST:

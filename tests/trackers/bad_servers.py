@@ -45,14 +45,13 @@ class Door:
 
     def __init__(self, behind: str) -> None:
         self._behind = behind
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._socket.getsockname()[1]
+        self._place = _bound(0)  # never listens: the port stays ours, and refuses, while nobody else does
+        self.port: int = self._place.getsockname()[1]
         self.seen: list[Request] = []
-        self._behaviour: Behaviour | None = forward
         self._over = threading.Event()
-        self._closed = False
-        self._turned = threading.Event()
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._behaviour: Behaviour | None = None
+        self._listening: socket.socket | None = None
+        self.become(forward)
 
     @property
     def uri(self) -> str:
@@ -62,19 +61,21 @@ class Door:
     def become(self, behaviour: Behaviour | None) -> None:
         """Behave like this from now on, as a server that was restarted: whoever waits is cut off; None refuses."""
         over, self._over = self._over, threading.Event()
-        was, self._behaviour = self._behaviour, behaviour
+        self._behaviour = behaviour
         over.set()
-        if behaviour is None and was is not None:
-            self._socket.shutdown(socket.SHUT_RDWR)  # bound and not listening: refused, and nobody else's port
-        elif behaviour is not None and was is None:
-            self._socket.listen()
-            self._turned.set()
+        if behaviour is None and self._listening is not None:
+            self._listening.shutdown(socket.SHUT_RDWR)
+            self._listening.close()
+            self._listening = None
+        elif behaviour is not None and self._listening is None:
+            self._listening = _bound(self.port)
+            self._listening.listen()
+            threading.Thread(target=self._serve, args=(self._listening,), daemon=True).start()
 
     def close(self) -> None:
         """Be a door no longer."""
-        self._closed = True
         self.become(None)
-        self._turned.set()
+        self._place.close()
 
     def ask(self, request: Request) -> bytes:
         """What the real server answers."""
@@ -87,16 +88,11 @@ class Door:
                 answer += piece
         return answer
 
-    def _serve(self) -> None:
-        while not self._closed:
-            try:
-                client, _ = self._socket.accept()
-            except OSError:  # refusing at present
-                self._turned.wait()
-                self._turned.clear()
-                continue
-            threading.Thread(target=self._treat, args=(client,), daemon=True).start()
-        self._socket.close()
+    def _serve(self, listening: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # it has been closed
+            while True:
+                client, _ = listening.accept()
+                threading.Thread(target=self._treat, args=(client,), daemon=True).start()
 
     def _treat(self, client: socket.socket) -> None:
         behaviour, over = self._behaviour, self._over
@@ -106,6 +102,13 @@ class Door:
             if request is not None and behaviour is not None:
                 self.seen.append(request)
                 behaviour(self, request)
+
+
+def _bound(port: int) -> socket.socket:
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind(("127.0.0.1", port))
+    return made
 
 
 def _read(client: socket.socket, over: threading.Event) -> Request | None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 SETUP = """
-import multiprocessing, os, signal, sys, time
+import multiprocessing, os, signal, subprocess, sys, time
 import numpy as np
 import psutil
 from quantum_monitor import QuantumMonitor
 
+NAME, GRACE = sys.argv[1], float(sys.argv[2])
+
 def new_monitor(experiment="h2", **options):
-    fixed = {"storage_path": "runs", "metrics_port": None, "enable_mlflow": True, "tracking_uri": "sqlite:///mlflow.db",
-             "enable_wandb": True, "wandb_mode": "offline", "delivery_timeout": 0, "delivery_grace": 60}
+    fixed = {"storage_path": "runs", "metrics_port": None, "enable_mlflow": True,
+             "tracking_uri": "sqlite:///mlflow.db", "enable_wandb": True, "wandb_mode": "offline",
+             "delivery_timeout": 0, "delivery_grace": GRACE}
     return QuantumMonitor(experiment, **{**fixed, **options})
 
 def log(monitor, count=20):
@@ -23,11 +27,21 @@ def arrived(monitor, count=20):
     while any(one["delivered"] < count for one in monitor.tracking_status()["trackers"].values()):
         time.sleep(0.01)
 
+def settled(monitor):
+    monitor._run.store.flush(10)
+    if GRACE:
+        arrived(monitor)
+
 def delivery():
     from quantum_monitor.trackers.courier import COURIER
-    while COURIER.pid is None:
-        time.sleep(0.01)
     return COURIER.pid
+
+def slow_starts():
+    start = subprocess.Popen.__init__
+    def later(self, *arguments, **options):
+        time.sleep(0.5)
+        start(self, *arguments, **options)
+    subprocess.Popen.__init__ = later
 
 def outlive(pid):
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
@@ -63,109 +77,114 @@ class Ending(NamedTuple):
 
     script: str
     exit: int
-    runs: dict[str, str]
+    runs: Mapping[str, str]
 
 
-def _one(script: str, status: str, exit_status: int = 0) -> Ending:
-    return Ending(f"monitor = new_monitor()\n{script}", exit_status, {"a": status})
+def _open(script: str) -> str:
+    return f"monitor = new_monitor()\nmonitor.start_run(NAME); log(monitor)\n{script}"
 
 
-_OPEN = 'monitor.start_run("a"); log(monitor)\n'
-_BLOCK = 'with monitor.start_run("a"):\n    log(monitor)\n    '
-_HERE = "arrived(monitor); os.kill(os.getpid(), signal."
-_WAIT = "; time.sleep(60)"
+def _block(script: str) -> str:
+    return f"monitor = new_monitor()\nwith monitor.start_run(NAME):\n    log(monitor)\n    {script}"
 
-ENDINGS: dict[str, Ending] = {
-    # Said
-    "end_run": _one(_OPEN + "monitor.end_run()", "completed"),
-    "end_run-failed": _one(_OPEN + 'monitor.end_run("failed")', "failed"),
-    "end_run-stopped": _one(_OPEN + 'monitor.end_run("stopped")', "stopped"),
-    "close": _one(_OPEN + "monitor.close()", "completed"),
-    "block": _one(_BLOCK + "pass", "completed"),
-    # By exceptions
-    "exception-in-block": _one(_BLOCK + 'raise KeyError("x")', "failed", 1),
-    "exception-outside": _one(_OPEN + 'raise KeyError("x")', "failed", 1),
-    "exit-0-in-block": _one(_BLOCK + "sys.exit(0)", "completed"),
-    "exit-3-in-block": _one(_BLOCK + "sys.exit(3)", "failed", 3),
-    "exit-3-outside": _one(_OPEN + "sys.exit(3)", "completed", 3),
-    # By signals
-    "SIGINT-in-block": _one(_BLOCK + _HERE + "SIGINT)" + _WAIT, "stopped", -2),
-    "SIGINT-outside": _one(_OPEN + _HERE + "SIGINT)" + _WAIT, "stopped", -2),
-    "SIGTERM": _one(_OPEN + _HERE + "SIGTERM)" + _WAIT, "killed", -15),
-    "SIGTERM-that-exits": _one(
-        "signal.signal(signal.SIGTERM, raising(SystemExit(143)))\n" + _BLOCK + _HERE + "SIGTERM)" + _WAIT,
-        "failed",
-        143,
-    ),
-    "SIGTERM-that-interrupts": _one(
-        "signal.signal(signal.SIGTERM, raising(KeyboardInterrupt()))\n" + _BLOCK + _HERE + "SIGTERM)" + _WAIT,
-        "stopped",
-        -2,
-    ),
-    "SIGKILL": _one(_OPEN + _HERE + "SIGKILL)", "killed", -9),
-    # Without a word
-    "os._exit": _one(_OPEN + "arrived(monitor); os._exit(4)", "killed", 4),
-    "interpreter-exit": _one(_OPEN, "completed"),
-    # Forks and other processes
-    "fork-that-ends-first": _one(
-        _OPEN + "child = os.fork()\nif not child:\n    os._exit(0)\nos.waitpid(child, 0)\nmonitor.end_run()",
+
+def _signal(name: str) -> str:
+    return f"settled(monitor); os.kill(os.getpid(), signal.{name}); time.sleep(60)"
+
+
+def _with_handler(error: str) -> str:
+    return f"signal.signal(signal.SIGTERM, raising({error}))\n{_block(_signal('SIGTERM'))}"
+
+
+# One run each, of the name of the ending: script, exit status, status of the run.
+ALONE: Mapping[str, tuple[str, int, str]] = {
+    "block": (_block("pass"), 0, "completed"),
+    "exception-in-block": (_block('raise KeyError("x")'), 1, "failed"),
+    "exception-outside": (_open('raise KeyError("x")'), 1, "failed"),
+    "exit-0-in-block": (_block("sys.exit(0)"), 0, "completed"),
+    "exit-3-in-block": (_block("sys.exit(3)"), 3, "failed"),
+    "exit-3-outside": (_open("sys.exit(3)"), 3, "completed"),
+    "interpreter-exit": (_open(""), 0, "completed"),
+    "exit-before-delivery-runs": (f"slow_starts()\n{_open('')}", 0, "completed"),
+    "SIGINT-in-block": (_block(_signal("SIGINT")), -2, "stopped"),
+    "SIGINT-outside": (_open(_signal("SIGINT")), -2, "stopped"),
+    "SIGTERM": (_open(_signal("SIGTERM")), -15, "killed"),
+    "SIGTERM-that-exits": (_with_handler("SystemExit(143)"), 143, "failed"),
+    "SIGTERM-that-interrupts": (_with_handler("KeyboardInterrupt()"), -2, "stopped"),
+    "SIGKILL": (_open(_signal("SIGKILL")), -9, "killed"),
+    "os._exit": (_open("settled(monitor); os._exit(4)"), 4, "killed"),
+    "fork-that-ends-first": (
+        _open("child = os.fork()\nif not child:\n    os._exit(0)\nos.waitpid(child, 0)\nmonitor.end_run()"),
+        0,
         "completed",
     ),
-    "fork-that-exits-in-the-block": _one(
-        _BLOCK + 'child = os.fork()\n    if not child:\n        raise KeyError("child")\n    os.waitpid(child, 0)',
+    "fork-that-leaves-the-block": (
+        _block('child = os.fork()\n    if not child:\n        raise KeyError("child")\n    os.waitpid(child, 0)'),
+        0,
         "completed",
     ),
-    "fork-that-lives-longer": _one(
-        "parent = os.getpid()\n" + _OPEN + "arrived(monitor); pid = delivery()\n"
-        "if not os.fork():\n    outlive(parent); outlive(pid); os._exit(0)\nos._exit(5)",
-        "killed",
+    "fork-that-lives-longer": (
+        _open(
+            "settled(monitor); pid, parent = delivery(), os.getpid()\n"
+            "if not os.fork():\n    outlive(parent); outlive(pid); os._exit(0)\nos._exit(5)"
+        ),
         5,
+        "killed",
     ),
-    "worker-of-multiprocessing": Ending(
-        "monitor = new_monitor()\n" + _OPEN + 'context = multiprocessing.get_context("fork")\n'
-        'workers = [context.Process(target=own_run, args=("b",)), context.Process(target=left_open, args=("c",))]\n'
-        "[worker.start() for worker in workers]; [worker.join() for worker in workers]\n"
-        "log(monitor)\nmonitor.end_run()",
-        0,
-        {"a": "completed", "b": "completed", "c": "completed"},
+    "delivery-killed-too": (
+        _open(
+            "arrived(monitor); pid = delivery(); os.kill(pid, signal.SIGSTOP)\n"
+            "log(monitor, 10); settled(monitor); os.kill(pid, signal.SIGKILL); os.kill(os.getpid(), signal.SIGKILL)"
+        ),
+        -9,
+        "killed",
     ),
-    "spawned": Ending(
-        "monitor = new_monitor()\n" + _OPEN + 'worker = multiprocessing.get_context("spawn").Process(target=own_run,'
-        ' args=("b",))\nworker.start(); worker.join()\nmonitor.end_run("stopped")',
-        0,
-        {"a": "stopped", "b": "completed"},
-    ),
-    # Many
+}
+
+SEVERAL: Mapping[str, Ending] = {
     "one-after-the-other": Ending(
-        'monitor = new_monitor()\npids = set()\nfor name in "abc":\n    monitor.start_run(name); log(monitor)\n'
-        "    arrived(monitor); pids.add(delivery())\nassert len(pids) == 1\nmonitor.end_run('failed')",
+        "monitor = new_monitor()\npids = set()\n"
+        'for name in ("again", "completed", "failed", "stopped", "last"):\n'
+        "    monitor.start_run(name); log(monitor); arrived(monitor); pids.add(delivery())\n"
+        '    name in ("again", "last") or monitor.end_run(name)\n'
+        "monitor.close()\nassert len(pids) == 1",
         0,
-        {"a": "completed", "b": "completed", "c": "failed"},
+        {"again": "completed", "completed": "completed", "failed": "failed", "stopped": "stopped", "last": "completed"},
     ),
     "two-monitors": Ending(
         'first, second = new_monitor(), new_monitor("lih")\n'
         'first.start_run("a"); second.start_run("b"); log(first); log(second)\n'
-        "first.end_run('stopped'); log(second); second.close()",
+        'first.end_run("stopped"); log(second); second.close()',
         0,
         {"a": "stopped", "b": "completed"},
     ),
-}
-
-_ALONE = "monitor = new_monitor(delivery_grace=0)\n"
-
-# Nobody is left to deliver when the training has gone: the runs wait until somebody syncs.
-LATER: dict[str, Ending] = {
-    "completed": Ending(_ALONE + _OPEN + "monitor.end_run()", 0, {"a": "completed"}),
-    "failed": Ending(_ALONE + _BLOCK + 'raise KeyError("x")', 1, {"a": "failed"}),
-    "stopped": Ending(_ALONE + _BLOCK + "raise KeyboardInterrupt", -2, {"a": "stopped"}),
-    "killed": Ending(
-        _ALONE + _OPEN + "monitor._run.store.flush(10); os.kill(os.getpid(), signal.SIGKILL)", -9, {"a": "killed"}
+    "workers": Ending(
+        _open('context = multiprocessing.get_context("fork")\n')
+        + 'workers = [context.Process(target=own_run, args=("b",)), context.Process(target=left_open, args=("c",))]\n'
+        "[worker.start() for worker in workers]; [worker.join() for worker in workers]\n"
+        'log(monitor); monitor.end_run("failed")',
+        0,
+        {"workers": "failed", "b": "completed", "c": "completed"},
     ),
-    "both-killed": Ending(
-        _ALONE + 'monitor.start_run("a"); log(monitor, 10); arrived(monitor, 10); pid = delivery()\n'
-        "os.kill(pid, signal.SIGSTOP); log(monitor, 10); monitor._run.store.flush(10)\n"
-        "os.kill(pid, signal.SIGKILL); os.kill(os.getpid(), signal.SIGKILL)",
-        -9,
-        {"a": "killed"},
+    "spawned": Ending(
+        _open('worker = multiprocessing.get_context("spawn").Process(target=own_run, args=("b",))\n')
+        + 'worker.start(); worker.join(); monitor.end_run("stopped")',
+        0,
+        {"spawned": "stopped", "b": "completed"},
     ),
 }
+
+ENDINGS: Mapping[str, Ending] = {
+    **{name: Ending(script, exit_status, {name: status}) for name, (script, exit_status, status) in ALONE.items()},
+    **SEVERAL,
+}
+
+AT_ONCE = (
+    "interpreter-exit",
+    "exit-before-delivery-runs",
+    "SIGINT-in-block",
+    "SIGKILL",
+    "fork-that-lives-longer",
+    *SEVERAL,
+)
+"""Those that are delivered by the delivery process in their tests; of the others, that goes with the training."""

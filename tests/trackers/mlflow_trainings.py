@@ -19,6 +19,8 @@ from quantum_monitor.store.reader import StoredRun
 from tests.server_process import eventually
 from tests.trackers.mlflow_server import MlflowServer
 
+_SERVICE = "quantum_monitor.trackers.service"  # in the command of a delivery process
+
 SETUP = """
 import json, logging, os, signal, sys, time
 import numpy as np
@@ -26,6 +28,7 @@ from quantum_monitor import QuantumMonitor
 
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 options = {"delivery_grace": 60, "delivery_timeout": 20, **json.loads(sys.argv[1])}
+signal.alarm(50)
 PARAMS = {"learning_rate": 0.1, "molecule": "H2"}
 
 def new_monitor(**more):
@@ -82,7 +85,6 @@ class Training:
                 env={**inherited, **environment},
                 start_new_session=True,
             )
-        self._delivery: list[psutil.Process] = []
 
     def hear(self) -> str:
         """The next line that it says."""
@@ -99,14 +101,12 @@ class Training:
 
     def finish(self, *, status: int | None = 0) -> str:
         """Wait for its end; what it has said since."""
-        self.delivery()  # or nobody would know afterwards who it was
         output, _ = self._process.communicate(timeout=60)
         assert status is None or self._process.returncode == status, self.errors
         return output
 
     def kill(self) -> None:
         """End it with SIGKILL, and nothing else."""
-        self.delivery()
         self._process.kill()
         self.finish(status=-signal.SIGKILL)
 
@@ -115,13 +115,13 @@ class Training:
         self._process.send_signal(signal.SIGSTOP)
 
     def delivery(self) -> psutil.Process | None:
-        """The delivery process that it has now; None if there is none."""
-        with contextlib.suppress(psutil.NoSuchProcess):
-            for child in psutil.Process(self._process.pid).children():
-                if child not in self._delivery:
-                    self._delivery.append(child)
-        running = [process for process in self._delivery if _runs(process)]
-        return running[-1] if running else None
+        """Its delivery process; None if there is none."""
+        # Whether the training still lives or not: nobody else works in its folder.
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.cwd() == str(self.folder) and any(_SERVICE in word for word in process.cmdline()):
+                    return process
+        return None
 
     def delivery_is_over(self) -> bool:
         """Whether no delivery process of it is left."""
@@ -152,12 +152,6 @@ class Training:
             with contextlib.suppress(psutil.NoSuchProcess):
                 delivery.kill()
         self._process.communicate()
-
-
-def _runs(process: psutil.Process) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return False
 
 
 @contextlib.contextmanager

@@ -28,6 +28,7 @@ class FileTracker:
 
     Further options:
         fail: how many calls raise before one succeeds, counted over all processes.
+        healthy: how many calls succeed before that.
         reject: names of values, parameters, tags and artifacts that are refused for good.
         hang: a file; no call returns before it exists.
         die: the process is killed after this sequence number was written, before that is acknowledged; once.
@@ -40,6 +41,7 @@ class FileTracker:
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._options = options
         self._path = Path(options["path"])
+        self._calls = 0
         self.destination = f"file {self._path.name}"
 
     def open(self, run: TrackedRun, known: Mapping[str, str]) -> Opened:
@@ -85,7 +87,10 @@ class FileTracker:
     def _misbehave(self) -> None:
         while "hang" in self._options and not Path(self._options["hang"]).exists():
             time.sleep(0.01)
-        if any(self._once(f"failed-{number}") for number in range(self._options.get("fail", 0))):
+        self._calls += 1
+        if self._calls > self._options.get("healthy", 0) and any(
+            self._once(f"failed-{number}") for number in range(self._options.get("fail", 0))
+        ):
             raise ConnectionError("the service is not there")
 
     def _once(self, what: str) -> bool:

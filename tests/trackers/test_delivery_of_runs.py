@@ -140,7 +140,7 @@ def test_after_errors_it_goes_on_with_the_same_numbers(new_store: NewStore, rece
     store = new_store()
     for part in range(3):
         fill(store, 12_000, kind="system", first=12_000 * part)
-    delivery = begin(ended(store), received, fail=5)
+    delivery = begin(ended(store), received, healthy=2, fail=5)
     errors = 0
     while not delivery.finished:
         try:
@@ -266,7 +266,7 @@ def test_a_state_that_cannot_be_saved_does_not_stop_delivery(new_store: NewStore
     store = new_store()
     fill(store, 12_000)
     begin(store, received)
-    delivery = begin(ended(store), received, fail=3)
+    delivery = begin(ended(store), received, healthy=2, fail=3)
     delivery._file._path.mkdir(parents=True)  # type: ignore[union-attr]  # nothing can be moved to its place
     while not delivery.finished:
         try:

@@ -1,4 +1,4 @@
-"""Every ending of a training leaves its runs in MLflow and W&B with all records and the right status, and no process."""
+"""Every ending of a training leaves its runs in MLflow and W&B with all records and the right status."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ import pytest
 from quantum_monitor.store.layout import find_runs
 from quantum_monitor.store.reader import StoredRun
 from tests.server_process import eventually
-from tests.trackers.lifecycle_scripts import ENDINGS, LATER, SETUP, Ending
+from tests.trackers.lifecycle_scripts import AT_ONCE, ENDINGS, SETUP
 from tests.trackers.mlflow_server import select
 from tests.trackers.wandb_files import written
 
-AT_ONCE = 4
+SIDE_BY_SIDE = 4
 RECORDS = 20
+LEFT_BEHIND_AFTER = 40  # seconds; a delivery process with nothing to do and its pipe held open would take 60
 IN_MLFLOW = {"completed": "FINISHED", "failed": "FAILED", "stopped": "KILLED", "killed": "KILLED"}
 IN_WANDB = {"completed": 0, "failed": 1, "stopped": 255, "killed": 255}
 
@@ -62,22 +63,23 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Training:
-    """A script in a folder of its own, and whatever it starts."""
+    """A script, and whatever it starts.
 
-    def __init__(self, folder: Path, empty: Path, ending: Ending) -> None:
-        self.folder, self.ending = folder, ending
+    Args:
+        folder: where it works; several may share one.
+        name: which of `ENDINGS`.
+        run: the name of its run; that of the ending unless given.
+        grace: seconds that delivery may go on after it; 0 leaves everything to ``sync``.
+    """
+
+    def __init__(self, folder: Path, name: str, *, run: str = "", grace: float = 60) -> None:
         self._mark = f"LIFECYCLE_{uuid.uuid4().hex}"
-        folder.mkdir(exist_ok=True)
-        if not (folder / "mlflow.db").exists():
-            shutil.copy(empty, folder / "mlflow.db")
-        self._script = folder / f"{self._mark}.py"
-        self._script.write_text(SETUP + textwrap.indent(ending.script, "    "))
-
-    def start(self) -> None:
-        environment = {name: text for name, text in os.environ.items() if name != "QUANTUM_MONITOR_RAISE"}
+        script = folder / f"{run or name}.py"
+        script.write_text(SETUP + textwrap.indent(ENDINGS[name].script, "    "))
+        environment = {variable: text for variable, text in os.environ.items() if variable != "QUANTUM_MONITOR_RAISE"}
         self._process = subprocess.Popen(
-            [sys.executable, self._script.name],
-            cwd=self.folder,
+            [sys.executable, script, run or name, str(grace)],
+            cwd=folder,
             env={**environment, self._mark: "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -88,13 +90,14 @@ class Training:
     def wait(self) -> Left:
         """Until it and whatever it started are over, or should be."""
         try:
-            errors = self._process.communicate(timeout=90)[1]
+            self._process.wait(90)
             with contextlib.suppress(AssertionError):  # the test tells who is left
-                eventually(lambda: not self._living(), seconds=60)
+                eventually(lambda: not self._living(), seconds=LEFT_BEHIND_AFTER)
         finally:
             living = self._living()
             for process in living:
                 process.kill()
+        errors = self._process.communicate(timeout=20)[1]
         return Left(self._process.returncode, errors, [process.name() for process in living])
 
     def _living(self) -> list[psutil.Process]:
@@ -152,31 +155,75 @@ def expected(folder: Path, runs: Mapping[str, str], words: Mapping[str, object])
     return {name: Told(words[status], stored(folder)[name].rows) for name, status in runs.items()}
 
 
+def agree(folder: Path, runs: Mapping[str, str]) -> None:
+    """Assert that these runs are everywhere with all records and these statuses, each in the place's own words."""
+    assert {name: told.status for name, told in stored(folder).items()} == runs
+    rows = {name: told.rows for name, told in stored(folder).items()}
+    assert all(count >= RECORDS for count in rows.values())
+    assert in_mlflow(folder) == {name: Told(IN_MLFLOW[status], rows[name]) for name, status in runs.items()}
+    assert in_wandb(folder) == {name: Told(IN_WANDB[status], rows[name]) for name, status in runs.items()}
+
+
 # Delivered at once
 
 
 @pytest.fixture(scope="module")
 def endings(empty: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Left]]:
-    """All endings, a few at a time: the folder of each, and what was left."""
-    folder = tmp_path_factory.mktemp("endings")
+    """The endings that are delivered at once, a few at a time: the folder of each, and what was left."""
+    above = tmp_path_factory.mktemp("endings")
 
     def end(name: str) -> tuple[Path, Left]:
-        training = Training(folder / name, empty, ENDINGS[name])
-        training.start()
-        return training.folder, training.wait()
+        folder = above / name
+        folder.mkdir()
+        shutil.copy(empty, folder)
+        return folder, Training(folder, name).wait()
 
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        return dict(zip(ENDINGS, threads.map(end, ENDINGS), strict=True))
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as threads:
+        return dict(zip(AT_ONCE, threads.map(end, AT_ONCE), strict=True))
 
 
-@pytest.mark.parametrize("name", ENDINGS)
-def test_an_ending_leaves_the_right_status_everywhere_and_no_process(
-    endings: dict[str, tuple[Path, Left]], name: str
-) -> None:
+@pytest.mark.parametrize("name", AT_ONCE)
+def test_an_ending_is_right_everywhere_and_leaves_no_process(endings: dict[str, tuple[Path, Left]], name: str) -> None:
     folder, left = endings[name]
-    ending = ENDINGS[name]
-    assert (left.exit, left.processes) == (ending.exit, []), left.errors
-    assert {run: told.status for run, told in stored(folder).items()} == ending.runs
-    assert all(told.rows >= RECORDS for told in stored(folder).values())
-    assert in_mlflow(folder) == expected(folder, ending.runs, IN_MLFLOW)
-    assert in_wandb(folder) == expected(folder, ending.runs, IN_WANDB)
+    assert (left.exit, left.processes) == (ENDINGS[name].exit, []), left.errors
+    agree(folder, ENDINGS[name].runs)
+
+
+def test_six_processes_at_once_share_a_storage_and_a_database(empty: Path, tmp_path: Path) -> None:
+    shutil.copy(empty, tmp_path)
+    trainings = [Training(tmp_path, "block", run=f"process {number}") for number in range(6)]
+    for left in [training.wait() for training in trainings]:
+        assert (left.exit, left.processes) == (0, []), left.errors
+    agree(tmp_path, {f"process {number}": "completed" for number in range(6)})
+
+
+# Delivered later
+
+
+def sync(folder: Path) -> str:
+    """What the command says."""
+    environment = {name: text for name, text in os.environ.items() if name != "QUANTUM_MONITOR_RAISE"}
+    command = [sys.executable, "-m", "quantum_monitor.cli", "sync", "runs"]
+    result = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_what_nobody_was_left_to_deliver_is_right_everywhere_after_sync(empty: Path, tmp_path: Path) -> None:
+    shutil.copy(empty, tmp_path)
+    later = [name for name in ENDINGS if name not in AT_ONCE]
+
+    def end(name: str) -> Left:
+        return Training(tmp_path, name, grace=0).wait()
+
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as threads:
+        left = dict(zip(later, threads.map(end, later), strict=True))
+    assert {name: one.exit for name, one in left.items()} == {name: ENDINGS[name].exit for name in later}
+    assert {name: one.processes for name, one in left.items()} == {name: [] for name in later}
+    sync(tmp_path)
+    runs = {run: status for name in later for run, status in ENDINGS[name].runs.items()}
+    agree(tmp_path, runs)
+    assert sync(tmp_path).count("up to date") == 2 * len(runs)
+    agree(tmp_path, runs)

@@ -94,7 +94,6 @@ class MlflowTracker:
             place = self._places.of(artifact)
             with self._refusals():
                 mlflow_artifacts.upload(self._client, self._run_id, artifact, place)
-                mlflow_artifacts.confirm(self._client, self._run_id, artifact, place)
                 if artifact.register_as:
                     source = f"{self._artifact_uri.rstrip('/')}/{place}"
                     mlflow_artifacts.register(self._client, self._run_id, artifact, source)
@@ -111,6 +110,7 @@ class MlflowTracker:
                 self._end(_STATUS[status], ended)
             if summary:
                 text = json.dumps(runfile.plain(summary), indent=2, allow_nan=False)
+                mlflow_artifacts.store(self._client, self._run_id)
                 self._client.log_text(self._run_id, text, _SUMMARY)
             self._confirm()
 

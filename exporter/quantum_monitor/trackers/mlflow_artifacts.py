@@ -11,7 +11,7 @@ from typing import Any
 from quantum_monitor.store.artifacts import FOLDERS, Artifact
 from quantum_monitor.store.layout import safe_name
 from quantum_monitor.trackers import mlflow_names as names
-from quantum_monitor.trackers.mlflow_errors import EXISTS, MlflowError, code
+from quantum_monitor.trackers.mlflow_errors import EXISTS, NOT_MLFLOW, MlflowError, code
 
 _FOLDER_EACH = frozenset({"model", "circuit"})
 
@@ -50,18 +50,23 @@ def shows_its_name(artifact: Artifact) -> bool:
 
 def _label(artifact: Artifact) -> str:
     """The last part of its place; a file keeps its ending."""
-    if artifact.kind in _FOLDER_EACH:
-        return safe_name(artifact.name)
     path = artifact.path
-    if path.is_dir() or safe_name(path.name) == path.name:
-        return safe_name(path.name)
+    if artifact.kind in _FOLDER_EACH or path.is_dir():  # of a folder the last part is the number of its version
+        return safe_name(artifact.name)
+    if safe_name(path.name) == path.name:
+        return path.name
     suffix = path.suffix if safe_name(f"x{path.suffix}") == f"x{path.suffix}" else ""
     return f"{safe_name(path.name)}{suffix}"
 
 
 def upload(client: Any, run_id: str, artifact: Artifact, place: str) -> None:
-    """Bring a file or a folder to its place; what is there of an earlier attempt is replaced."""
+    """Bring a file or a folder to its place; what is there of an earlier attempt is replaced.
+
+    Raises:
+        MlflowError: it was taken, and is not there: MLflow's client takes a redirect, or any answer at all, for a yes.
+    """
     path = artifact.path
+    repository = store(client, run_id)
     if path.is_dir():
         client.log_artifacts(run_id, str(path), place)
     elif artifact.kind in _FOLDER_EACH:
@@ -70,19 +75,27 @@ def upload(client: Any, run_id: str, artifact: Artifact, place: str) -> None:
         target = PurePosixPath(place)
         with _under_name(path, target.name) as named:
             client.log_artifact(run_id, str(named), str(target.parent))
+    if path.is_dir() and not any(each.is_file() for each in path.rglob("*")):
+        return  # MLflow knows no empty folders
+    if not any(found.path == place for found in repository.list_artifacts(str(PurePosixPath(place).parent))):
+        raise MlflowError(f"{place} was uploaded, and is not there: does the server lead elsewhere?")
 
 
-def confirm(client: Any, run_id: str, artifact: Artifact, place: str) -> None:
-    """See that something is there: MLflow's client takes a redirect, and any answer at all, for a yes.
+def store(client: Any, run_id: str) -> Any:
+    """What brings artifacts to a run's own place.
+
+    MLflow remembers it for good, and takes an answer that says nothing for the working folder.
 
     Raises:
-        MlflowError: nothing is.
+        MlflowError: such an answer.
     """
-    if artifact.path.is_dir() and not any(path.is_file() for path in artifact.path.rglob("*")):
-        return  # MLflow knows no empty folders
-    parent = str(PurePosixPath(place).parent)
-    if not any(found.path == place for found in client.list_artifacts(run_id, parent)):
-        raise MlflowError(f"{place} was uploaded, and is not there: does the server lead elsewhere?")
+    found = client._tracking_client._get_artifact_repo(run_id)
+    if not found.artifact_uri:
+        from mlflow.tracking._tracking_service import utils
+
+        utils._artifact_repos_cache.pop(run_id, None)
+        raise MlflowError(NOT_MLFLOW)
+    return found
 
 
 def register(client: Any, run_id: str, artifact: Artifact, source: str) -> None:
