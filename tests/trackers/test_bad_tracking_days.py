@@ -57,7 +57,7 @@ step = 0
 while True:
     log(monitor, step, step + 10)
     step += 10
-    time.sleep(0.005)
+    time.sleep(0.05)  # 200 steps a second: a busy machine has no backlog of minutes to deliver
 """
 
 
@@ -70,7 +70,7 @@ def end_of_delivery(train: Training) -> None:
 
 def test_a_training_killed_while_it_is_delivered_is_closed_as_killed(server: MlflowServer, tmp_path: Path) -> None:
     with training(ON_AND_ON, tmp_path, tracking_uri=server.uri) as train:
-        eventually(lambda: train.runs and arrived(server, train.run) >= random.randrange(1, 2_000))
+        eventually(lambda: train.runs and arrived(server, train.run) >= random.randrange(1, 400))
         train.kill()
         wait_until_closed(server, train.run)
         eventually(train.delivery_is_over)
@@ -92,7 +92,7 @@ def test_a_delivery_process_killed_again_and_again_goes_on(server: MlflowServer,
 
 def test_both_killed_and_brought_by_sync(server: MlflowServer, tmp_path: Path) -> None:
     with training(ON_AND_ON, tmp_path, tracking_uri=server.uri) as train:
-        eventually(lambda: train.runs and arrived(server, train.run) >= random.randrange(1, 1_000))
+        eventually(lambda: train.runs and arrived(server, train.run) >= random.randrange(1, 400))
         train.pause()
         end_of_delivery(train)
         train.kill()

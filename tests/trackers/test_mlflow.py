@@ -329,12 +329,11 @@ def fluent(server: Place) -> Iterator[Any]:
     """MLflow's fluent API, in use by somebody else, and as it was afterwards."""
     import mlflow
 
-    before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(server.uri)
     yield mlflow
     while mlflow.active_run():
         mlflow.end_run()
-    mlflow.set_tracking_uri(before)
+    mlflow.set_tracking_uri(None)  # not a default of this folder, which the next test of this process would inherit
 
 
 def test_a_run_of_the_users_is_used_and_left_as_it_is(server: Place, file: Place, fluent: Any) -> None:

@@ -37,6 +37,8 @@ class Absent:
 @pytest.fixture
 def absent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
+    for name in ("mlflow", "wandb"):  # another test of this process may have imported them
+        monkeypatch.delitem(sys.modules, name, raising=False)
 
 
 def chosen(**arguments: Any) -> dict[str, dict[str, Any]]:
