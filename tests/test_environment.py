@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,8 @@ from quantum_monitor.git import checkout
 from quantum_monitor.store import runfile
 
 Git = Callable[..., str]
-NOT_SET = ("SLURM_JOB_ID", "RANK", "KUBERNETES_SERVICE_HOST", "PYTHONHASHSEED")
+USERS = ("LOGNAME", "USER", "LNAME", "USERNAME")
+NOT_SET = ("SLURM_JOB_ID", "RANK", "KUBERNETES_SERVICE_HOST", "PYTHONHASHSEED", *USERS)
 
 
 @pytest.fixture
@@ -177,17 +179,69 @@ def test_a_git_file_that_leads_nowhere_gives_nothing(tmp_path: Path, content: by
     assert checkout(tmp_path) is None
 
 
+def test_a_list_of_references_of_many_megabytes_is_held_once(repository: Path, git: Git) -> None:
+    commit, size = head(git, repository), 12 * 2**20
+    (repository / ".git/refs/heads/vqe/h2").unlink()
+    line = f"{'b' * 40} refs/heads/vqe/h2-longer\n^{'c' * 40}\n{'d' * 40} refs/remotes/refs/heads/vqe/h2\n"
+    text = (
+        "# pack-refs with: peeled fully-peeled sorted \n" + line * (size // len(line)) + f"{commit} refs/heads/vqe/h2\n"
+    )
+    (repository / ".git/packed-refs").write_text(text)
+    tracemalloc.start()
+    try:
+        found = checkout(repository)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found is not None
+    assert found.commit == commit
+    assert peak < 1.5 * size
+
+
+def test_of_a_list_of_references_without_an_end_the_beginning_is_read(repository: Path, git: Git) -> None:
+    commit = head(git, repository)
+    (repository / ".git/refs/heads/vqe/h2").unlink()
+    with (repository / ".git/packed-refs").open("wb") as stream:
+        stream.truncate(2**36)
+        stream.seek(0, os.SEEK_END)
+        stream.write(f"\n{commit} refs/heads/vqe/h2\n".encode())
+    found = checkout(repository)
+    assert found is not None
+    assert (found.commit, found.branch) == ("", "vqe/h2")
+
+
+def test_a_repository_on_another_file_system_is_not_looked_for(
+    tmp_path: Path, git: Git, mount: Callable[..., Path]
+) -> None:
+    git(tmp_path, "init", "--quiet")
+    assert checkout(mount("data", "-t", "tmpfs", "none")) is None
+
+
+def test_a_run_reads_the_repository_once(repository: Path, tmp_path: Path) -> None:
+    script = repository / "experiments" / "train.py"
+    script.write_text("""
+import sys
+from quantum_monitor import QuantumMonitor
+opened = []
+sys.addaudithook(lambda event, arguments: opened.append(str(arguments[0])) if event == "open" else None)
+with QuantumMonitor("h2", metrics_port=None, enable_mlflow=False).start_run():
+    print(len([path for path in opened if path.endswith("/.git/HEAD")]))
+""")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.split() == ["1"]
+
+
 def test_git_itself_is_not_needed(repository: Path, git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = head(git, repository)
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(sys, "argv", [""])
     monkeypatch.chdir(repository)
-    assert environment.git_commit() == expected[:12]
+    assert environment.git_commit(environment.capture()) == expected[:12]
 
 
 def test_without_a_repository_the_commit_is_empty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "argv", [""])
-    assert environment.git_commit() == ""
+    assert environment.git_commit(environment.capture()) == ""
 
 
 def test_a_working_folder_that_was_deleted_gives_no_commit_and_the_rest(
@@ -198,7 +252,7 @@ def test_a_working_folder_that_was_deleted_gives_no_commit_and_the_rest(
     monkeypatch.chdir(gone)
     gone.rmdir()
     monkeypatch.setattr(sys, "argv", [""])
-    assert environment.git_commit() == ""
+    assert environment.git_commit(environment.capture()) == ""
     assert environment.capture()["quantum_monitor"] == __version__
 
 
@@ -231,14 +285,14 @@ def test_a_script_in_a_repository_is_told_with_its_commit_wherever_it_is_started
 ) -> None:
     script = repository / "experiments" / "train.py"
     script.write_text(SAYS)
-    facts = said_by(script, cwd=tmp_path)
+    facts = said_by(script, cwd=tmp_path, USER="ada")
     assert facts["script"] == "experiments/train.py"
     assert facts["git"] == {"commit": head(git, repository), "branch": "vqe/h2"}
     assert facts["packages"]["numpy"] == np.__version__
     assert facts["quantum_monitor"] == __version__
     assert facts["python"] == runfile.environment()["python"]
     assert facts["host"]
-    assert facts["user"]
+    assert facts["user"] == "ada"
 
 
 def test_a_script_outside_takes_the_commit_of_the_working_folder(repository: Path, git: Git, tmp_path: Path) -> None:
@@ -258,9 +312,9 @@ def test_an_installed_command_takes_the_commit_of_the_working_folder(
     git(work, "commit", "--quiet", "--allow-empty", "-m", "mine")
     monkeypatch.chdir(work)
     monkeypatch.setattr(sys, "argv", [str(repository / "experiments" / "train.py")])
-    assert environment.git_commit() == head(git, repository)[:12]
+    assert environment.git_commit(environment.capture()) == head(git, repository)[:12]
     monkeypatch.setattr(sys, "prefix", str(repository))  # as an interpreter's own folder may be a checkout
-    assert environment.git_commit() == head(git, work)[:12]
+    assert environment.git_commit(environment.capture()) == head(git, work)[:12]
 
 
 def test_no_secret_is_ever_told(repository: Path, git: Git, tmp_path: Path) -> None:
@@ -271,6 +325,7 @@ def test_no_secret_is_ever_told(repository: Path, git: Git, tmp_path: Path) -> N
         "RANK": "token-in-an-allowed-variable",
         "PYTHONHASHSEED": "random",
         "HOSTNAME": "not-told-outside-of-kubernetes",
+        "LOGNAME": "ada",
     }
     git(repository, "remote", "add", "origin", "https://user:token-in-a-remote@example.org/x.git")
     git(repository, "config", "user.email", "address-in-the-settings@example.org")
@@ -314,15 +369,21 @@ def test_where_there_is_no_script_none_is_told(monkeypatch: pytest.MonkeyPatch, 
     assert "script" not in environment.capture()
 
 
-def test_a_process_without_user_or_host_tells_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_whom_the_environment_does_not_name_is_not_looked_up(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(SAYS)
+    assert "user" not in said_by(script, cwd=tmp_path)
+
+
+def test_a_process_without_host_or_platform_tells_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> str:
         raise OSError("no such thing here")
 
-    for place in ("getpass.getuser", "socket.gethostname", "platform.platform"):
+    for place in ("socket.gethostname", "platform.platform"):
         monkeypatch.setattr(place, fails)
     facts = environment.capture()
     assert facts["quantum_monitor"] == __version__
-    assert not {"user", "host", "platform"} & set(facts)
+    assert not {"host", "platform"} & set(facts)
 
 
 # Packages

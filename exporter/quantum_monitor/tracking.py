@@ -80,6 +80,10 @@ def _what_next(shipment: Shipment, settings: Settings) -> str:
     if shipment.store.in_memory:
         return "they are in memory only, and go with this process"
     rest = f"`quantum-monitor sync {shipment.key}` brings what is left"
+    from quantum_monitor.trackers.courier import COURIER
+
+    if COURIER.pid is None and not shipment.here:
+        return f"nothing delivers them at present; {rest}"
     if shipment.here:
         return f"a thread goes on while this process lives; {rest}"
     return f"delivery goes on, for {settings.delivery_grace:g} s at most once this process has ended; {rest}"

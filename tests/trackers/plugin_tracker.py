@@ -49,6 +49,7 @@ class FileTracker:
         if "unusable" in self._options:
             raise UnusableError(self._options["unusable"])
         self._write(open=run.run_id, known=dict(known), process=os.getpid(), modules=_foreign_modules())
+        self._write(environment=os.environ.get("WANDB_FOUND_LATER", ""))
         self._misbehave()
         return Opened({"number": len(known)}, "file://runs", self._options.get("cursor"))  # type: ignore[dict-item]
 

@@ -126,11 +126,11 @@ def test_a_delivered_run_is_not_delivered_again(new_store: NewStore, received: R
     store = new_store(params={"seed": 3})
     fill(store, 10)
     deliver(ended(store), received)
-    before = [line for line in received.lines if "open" not in line]
+    facts = [line for line in received.lines if "rows" in line]
     again = begin(store, received)
     assert not again.pending()
     deliver_all(again)
-    assert [line for line in received.lines if "open" not in line] == before
+    assert [line for line in received.lines if "rows" in line] == facts
 
 
 # Trackers that fail
@@ -319,3 +319,69 @@ def test_a_run_of_another_host_is_killed_only_if_it_is_known_to_be_over(
     )
     deliver_all(over)
     assert over.progress.closed == "killed"
+
+
+def test_a_delivery_that_failed_to_begin_leaves_the_run_to_others(new_store: NewStore, received: Received) -> None:
+    """Else a thousand runs of a service that is away would hold a thousand files open."""
+    store = ended(new_store())
+    waiting = begin(store, received, fail=1)
+    with pytest.raises(ConnectionError):
+        waiting.advance()
+    assert deliver(store, received).closed == "completed"
+    assert waiting.settled_before()
+
+
+def test_a_run_that_is_opened_once_more_is_closed_once_more(new_store: NewStore, received: Received) -> None:
+    store = new_store()
+    fill(store, 3)
+    later = begin(store, received)
+    assert not later.settled_before()
+    later.release()
+    deliver(ended(store), received)
+    assert later.settled_before()
+    deliver(store, received)
+    assert received.statuses == ["completed", "completed"]
+    assert len([line for line in received.lines if "open" in line]) == 2
+
+
+def test_a_service_that_forgot_a_run_without_records_gets_its_parameters_again(
+    new_store: NewStore, received: Received, tmp_path: Path
+) -> None:
+    store = new_store(params={"lr": 0.1}, tags={"paper": "3"})
+    add_artifact(store, 1, "note")
+    first = begin(store, received)
+    while first.advance():
+        pass
+    first.release()
+    fill(store, 1)
+    elsewhere = Received(tmp_path / "again" / received.path.name)
+    elsewhere.path.parent.mkdir()
+    deliver(ended(store), elsewhere, cursor=0)
+    assert elsewhere.params == {"lr": 0.1}
+    assert elsewhere.tags["paper"] == "3"
+    assert elsewhere.artifacts == ["note"]
+
+
+def test_an_artifact_that_fails_again_and_again_keeps_neither_records_nor_the_end_away(
+    new_store: NewStore, received: Received
+) -> None:
+    class NoFiles(FileTracker):
+        def attach(self, artifact: Any) -> None:
+            raise PermissionError(artifact.name)
+
+    store = new_store()
+    add_artifact(store, 1, "note")
+    fill(store, 5)
+    ended(store)
+    delivery = Delivery(
+        store.reader(), "file", NoFiles({"path": str(received.path)}), directory=store.directory
+    )  # fmt: skip
+    for _ in range(12):
+        try:
+            delivery.advance()
+        except PermissionError as error:
+            last = error
+    assert received.sequences == [1, 2, 3, 4, 5]
+    assert received.statuses == ["completed"]
+    assert str(last) == "note"
+    assert delivery.pending()  # a later sync brings it

@@ -479,3 +479,43 @@ say("done")
     assert output == "done\n"
     assert "can't start new thread" in errors
     assert StoredRun(find_runs(tmp_path / "runs")[0]).last_sequence == 10
+
+
+def test_the_delivery_process_gives_way_to_the_training(train: Train, plugin: Received) -> None:
+    training = train('monitor.start_run("a"); log(1); arrived(1); say("here"); sys.stdin.read()')
+    assert said(training) == "here"
+    (delivery,) = map(psutil.Process, plugin.processes)
+    assert delivery.nice() == min(19, psutil.Process(training.pid).nice() + 10)
+    assert Path(f"/proc/{delivery.pid}/oom_score_adj").read_text().strip() == "500"
+    finish(training)
+
+
+def test_a_service_in_trouble_is_not_waited_for_run_after_run(train: Train, tmp_path: Path) -> None:
+    script = """
+monitor.start_run("first"); log(1)
+until(lambda: monitor.tracking_status()["trackers"]["file"]["error"])
+spent = []
+for number in range(5):
+    monitor.start_run(str(number))
+    log(1)
+    began = time.monotonic()
+    monitor.end_run()
+    spent.append(time.monotonic() - began)
+say(max(spent))
+os._exit(0)
+"""
+    training = train(script, tracker={"fail": 1_000}, delivery_timeout=15, delivery_grace=0)
+    assert float(said(training)) < 15  # the first of them was not even tried yet
+    finish(training)
+
+
+def test_keys_that_are_set_after_the_start_reach_the_delivery_process(train: Train, plugin: Received) -> None:
+    script = """
+monitor.start_run("a"); log(1); arrived(1)
+os.environ["WANDB_FOUND_LATER"] = "x"
+monitor.start_run("b"); log(1); arrived(2); say("here"); sys.stdin.read()
+"""
+    training = train(script)
+    assert said(training) == "here"
+    assert {line["environment"] for line in plugin.lines if "environment" in line} == {"", "x"}
+    finish(training)

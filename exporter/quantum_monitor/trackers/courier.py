@@ -44,7 +44,8 @@ class Courier:
         """Begin anew: at construction, and in a forked child, whose parent's deliveries are none of its business."""
         self._shipments: dict[str, Shipment] = {}
         self._changed = threading.Condition(threading.RLock())
-        self._needed = threading.Event()
+        self._needed = False
+        self._trouble: dict[tuple[str, str], str] = {}
         self._thread: threading.Thread | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._here: Lanes | None = None
@@ -71,7 +72,7 @@ class Courier:
             if self._thread is None and not self._supervised():
                 return shipment
             self._tell_of(shipment)
-        self._needed.set()
+            self._need()
         return shipment
 
     def wait(self, shipment: Shipment, timeout: float) -> bool:
@@ -81,7 +82,8 @@ class Courier:
         """
         self._look()
         with self._changed:
-            self._changed.wait_for(lambda: shipment.settled or shipment.stuck, timeout)
+            self._need()  # where it was given up: once more
+            self._changed.wait_for(lambda: shipment.settled or self._in_vain(shipment), timeout)
             return shipment.settled
 
     def wait_until_told(self, timeout: float) -> None:
@@ -102,8 +104,17 @@ class Courier:
         return None if process is None else process.pid
 
     def _told(self) -> bool:
-        waiting = self._waiting()
-        return self._process is not None or self._here is not None or all(one.settled or one.stuck for one in waiting)
+        return self._process is not None or all(one.stuck for one in self._waiting())
+
+    def _in_vain(self, shipment: Shipment) -> bool:
+        """Whether all that is not settled is in trouble, or is for a service that is."""
+        left = [name for name in shipment.trackers if not shipment.settled_at(name)]
+        return all(shipment.trouble(name) or _service(shipment, name) in self._trouble for name in left)
+
+    def _need(self) -> None:
+        with self._changed:
+            self._needed = True
+            self._changed.notify_all()
 
     def _forget_what_is_done(self) -> None:
         self._shipments = {key: shipment for key, shipment in self._shipments.items() if not shipment.settled}
@@ -128,9 +139,14 @@ class Courier:
 
     def _supervise(self) -> None:
         while True:
-            self._needed.wait()
-            self._needed.clear()
-            process = self._start()
+            with self._changed:
+                self._changed.wait_for(lambda: self._needed)
+                self._needed = False
+            try:
+                process = self._start()
+            except Exception as error:  # noqa: BLE001 - the thread must outlive whatever keeps a process from starting
+                self._given_up(text(error))
+                continue
             if process is None:
                 continue
             heard = False
@@ -145,10 +161,10 @@ class Courier:
             if left and (status or not heard):
                 self._crashed(status)
             elif left:
-                self._needed.set()
+                self._need()
 
     def _waiting(self) -> list[Shipment]:
-        return [one for one in self._shipments.values() if not one.settled and not one.store.in_memory]
+        return [one for one in self._shipments.values() if not one.settled and not one.here]
 
     def _crashed(self, status: int) -> None:
         self._crashes += 1
@@ -157,7 +173,7 @@ class Courier:
             self._given_up(f"the delivery process ended {self._crashes} times")
             return
         time.sleep(_FIRST_PAUSE * 4 ** (self._crashes - 1))
-        self._needed.set()
+        self._need()
 
     def _given_up(self, reason: str) -> None:
         LOG.warning("nothing is delivered (%s); `quantum-monitor sync` brings what is left", reason)
@@ -232,9 +248,10 @@ class Courier:
     def _deliver_here(self, shipment: Shipment) -> None:
         if self._here is None:
             self._here = Lanes(self._note)
-        store, shipment.here = shipment.store, True
+        store = shipment.store
         directory = None if store.in_memory else Path(shipment.key)
         self._here.add(shipment.key, store.reader(), shipment.trackers, directory)
+        shipment.here = True
 
     def _note(self, news: News) -> None:
         with self._changed:
@@ -245,6 +262,11 @@ class Courier:
             if before is not None and before.dropped > news.dropped:  # a process that has only just begun
                 news = news._replace(dropped=before.dropped)
             shipment.news[news.tracker] = news
+            service = _service(shipment, news.tracker)
+            if news.error:
+                self._trouble[service] = news.error
+            elif news.condition in {"delivering", "delivered"}:
+                self._trouble.pop(service, None)
             if news.delivered > (before.delivered if before else 0):
                 self._crashes = 0
             self._changed.notify_all()
@@ -265,6 +287,11 @@ class Courier:
                         stream.close()
             process.returncode = 0  # the parent's to wait for
         self._renew()
+
+
+def _service(shipment: Shipment, tracker: str) -> tuple[str, str]:
+    """Where a shipment goes by a tracker: what troubles one on this way troubles the others."""
+    return tracker, json.dumps(shipment.trackers[tracker], sort_keys=True)
 
 
 def _environment() -> dict[str, Any]:

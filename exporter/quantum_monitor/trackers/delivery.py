@@ -70,6 +70,7 @@ class Delivery:
         self._rows = Rows(self._state.rows)
         self._records: Iterator[tuple[int, Record]] = iter(())
         self._opened = False
+        self._unsaved = False
         self._waiting: list[Artifact] = []
         self._artifact_next = True
         self._artifact_failures = 0
@@ -96,6 +97,20 @@ class Delivery:
             or status not in {"running", self._state.closed}
         )
 
+    def settled_before(self) -> bool:
+        """Whether the run was delivered and closed already, as by a process that was killed just after that.
+
+        Asks the files, not the service: `advance` opens the run in any case, and finds out what the service has lost.
+
+        Raises:
+            BusyError: another process delivers this run there.
+        """
+        self._claim()
+        settled = bool(self._state.closed) and self._status(self.run.info) != "running" and not self.pending()
+        if settled:
+            self.release()
+        return settled
+
     def advance(self) -> bool:
         """Deliver the next piece.
 
@@ -111,6 +126,8 @@ class Delivery:
             return self._advance()
         except BaseException:
             self._opened = False
+            if not self._unsaved:  # else the next claim would begin at what was saved
+                self._file.unlock()
             raise
 
     def release(self) -> None:
@@ -129,6 +146,7 @@ class Delivery:
         info = self.run.info
         status = self._status(info)  # before the records are read: a run that has ended has all of them
         if not self._opened:
+            self._claim()
             self._open(info)
         # In turns: records that keep coming do not keep an artifact waiting, nor does one that fails keep them.
         self._artifact_next = not self._artifact_next and not self._artifact_failures
@@ -137,16 +155,13 @@ class Delivery:
         if self._advance_rows(info):
             return True
         if status not in {"running", self._state.closed} and self._artifact_failures >= _ARTIFACT_TRIES:
-            self._end(
-                status, info
-            )  # what cannot be attached, as where the keys of a file store are wrong, is not the run
+            self._end(status, info)  # a file store whose keys are wrong does not keep the run open
             self._opened = False
             return True
         if self._advance_artifacts():
             return True
         if status != "running":
-            if self._state.closed != status:
-                self._end(status, info)
+            self._end(status, info)
             self.release()
         return False
 
@@ -174,17 +189,21 @@ class Delivery:
             return "running" if writer == "alive" else status  # until the summary is there too
         return "killed" if writer == "gone" or (writer == "unknown" and self.over) else "running"
 
-    def _open(self, info: Mapping[str, Any]) -> None:
+    def _claim(self) -> None:
         if self._file.lock():
             self._state = self._file.load()  # another process may have gone on with it
+            self._rows = Rows(self._state.rows)
+
+    def _open(self, info: Mapping[str, Any]) -> None:
         cursor = self._state.cursor
         opened = self._tracker.open(_tracked(info, self._directory), self._state.known)
+        if opened.cursor == 0:  # it knows nothing of this run, or nothing any more
+            self._state.artifacts, self._state.sent, self._state.closed = 0, {}, ""
         if opened.cursor is not None and opened.cursor != cursor:
             cursor = min(opened.cursor, self.run.last_sequence)
             self._rows = self._rows_at(cursor)
             if cursor < self._state.cursor:
                 self._state.sent, self._state.closed = {}, ""
-                self._state.artifacts = self._state.artifacts if cursor else 0  # it knows nothing of this run any more
             self._state.cursor, self._state.rows = cursor, self._rows.remember()
         else:
             self._rows = Rows(self._state.rows)
@@ -273,8 +292,12 @@ class Delivery:
 
     def _save(self) -> None:
         # What cannot be saved is delivered again some day, which the trackers see to that nobody sees.
-        with contextlib.suppress(OSError):
+        try:
             self._file.save(self._state)
+        except OSError:
+            self._unsaved = True
+        else:
+            self._unsaved = False
 
 
 def deliver_all(delivery: Delivery, on_progress: Callable[[Progress], None] = lambda _: None) -> None:

@@ -72,7 +72,12 @@ class _Task:
         try:
             if self._delivery is None:
                 tracker = finding.make(self.name, self._options)
-                self._delivery = Delivery(self._run, self.name, tracker, directory=self._directory)
+                delivery = Delivery(self._run, self.name, tracker, directory=self._directory)
+                settled = delivery.settled_before()
+                self._delivery = delivery
+                if settled:
+                    self.condition, self.error = "delivered", ""
+                    return
             self._delivery.over = over
             more = self._delivery.advance()
             self._failures, self.error = 0, ""

@@ -95,7 +95,7 @@ class _Service:
             return
         try:
             run = StoredRun(directory)
-        except FileNotFoundError as error:
+        except OSError as error:
             for name in message["trackers"]:
                 self._tell(News(directory, name, "unusable", 0, 0, "", str(error)))
             return
