@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+import types
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +25,7 @@ from quantum_monitor.faults import FAULTS
 from quantum_monitor.models import read_model
 from quantum_monitor.prometheus.exposition import expose
 from quantum_monitor.store import artifacts
+from quantum_monitor.store.artifact_writer import Written
 from quantum_monitor.store.layout import safe_name
 from quantum_monitor.store.reader import StoredRun
 from quantum_monitor.trackers.wandb_names import path_name
@@ -216,6 +220,188 @@ def test_a_call_without_a_run_begins_one_and_a_closed_monitor_refuses(new_monito
     before = counted()
     monitor.log_model("m", np.ones(2))
     assert counted() == before + 1
+
+
+# Its end, and forks
+
+
+class Slow:
+    """Content that is written when the test says so."""
+
+    size = 0
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+
+    def write(self, folder: Path, version: int) -> Written:  # noqa: ARG002 - part of the protocol
+        assert self.gate.wait(30)
+        return Written("", {})
+
+    def discard(self) -> None:
+        """Nothing is held."""
+
+
+def test_the_end_of_a_run_waits_for_its_artifacts_and_takes_no_more(monitor: QuantumMonitor) -> None:
+    run, slow = monitor._run, Slow()
+    assert run is not None
+    store = run.artifact_store()
+    assert store.put("file", "slow", slow)
+    threading.Timer(0.2, slow.gate.set).start()
+    monitor.end_run()
+    assert [artifact.name for artifact in artifacts.read(run.store.directory)] == ["slow"]
+    before = FAULTS.drops["artifacts", "closed"]
+    assert not store.put("file", "late", Slow())
+    assert FAULTS.drops["artifacts", "closed"] == before + 1
+
+
+def test_what_is_logged_while_the_run_ends_starts_no_writer(monitor: QuantumMonitor) -> None:
+    run = monitor._run
+    assert run is not None
+    monitor.end_run()
+    before = FAULTS.drops["artifacts", "closed"]
+    assert not run.artifact_store().put("file", "late", Slow())
+    assert FAULTS.drops["artifacts", "closed"] == before + 1
+
+
+def test_artifacts_that_take_longer_are_told_and_written_before_the_monitor_is_closed(
+    new_monitor: NewMonitor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("quantum_monitor.monitor._FLUSH_TIMEOUT", 0.05)
+    monitor, slow = new_monitor().start_run("a"), Slow()
+    assert monitor._run is not None
+    assert monitor._run.artifact_store().put("file", "slow", slow)
+    assert monitor.run_path is not None
+    monitor.end_run()
+    assert "1 artifacts are still being written: they are lost if this process ends now" in caplog.text
+    assert "quantum-monitor sync" in caplog.text
+    assert artifacts.read(monitor.run_path) == []
+    threading.Timer(0.5, slow.gate.set).start()
+    monitor.close()
+    assert "waiting until 1 artifacts are written" in caplog.text
+    assert [artifact.name for artifact in artifacts.read(monitor.run_path)] == ["slow"]
+
+
+LEAVES = """
+import signal, sys, threading, time
+import quantum_monitor.monitor
+from quantum_monitor import QuantumMonitor
+from quantum_monitor.faults import FAULTS
+from quantum_monitor.store.artifact_writer import Written
+
+class Content:
+    size = 0
+    def write(self, folder, version):
+        with (folder / "data").open("wb", buffering=0) as file:
+            for part in range(int(sys.argv[1])):
+                file.write(bytes(100))
+                time.sleep(0.02)
+            if sys.argv[2] == "stuck":
+                threading.Event().wait()
+        return Written("", {})
+    def discard(self): pass
+
+quantum_monitor.monitor._FLUSH_TIMEOUT = 0.1
+monitor = QuantumMonitor("h2", storage_path="runs", metrics_port=None, enable_mlflow=False)
+with monitor.start_run("a"):
+    for name in "ab":
+        monitor._run.artifact_store().put("file", name, Content())
+print(monitor.run_path, flush=True)
+if sys.argv[2] == "stuck":
+    try:
+        monitor.close()
+    except KeyboardInterrupt:
+        print(FAULTS.drops["artifacts", "closed"])
+"""
+
+
+def test_a_process_that_ends_waits_for_what_is_being_written() -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", LEAVES, "30", "ends"], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "2 artifacts are still being written" in result.stderr
+    found = artifacts.read(result.stdout.strip())
+    assert [artifact.name for artifact in found] == ["a", "b"]
+    assert [(artifact.path / "data").stat().st_size for artifact in found] == [3_000, 3_000]
+
+
+def test_an_interrupt_gives_up_what_is_being_written_and_leaves_nothing_half_done() -> None:
+    command = [sys.executable, "-c", LEAVES, "1", "stuck"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        run = Path(process.stdout.readline().strip())
+        while "waiting until 2 artifacts" not in process.stderr.readline():
+            assert process.poll() is None
+        assert len(list((run / "artifacts").glob(".*.tmp"))) == 1
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert output == "2\n"
+    assert list((run / "artifacts").iterdir()) == []
+
+
+FORKS = """
+import os, sys
+from pathlib import Path
+from quantum_monitor import QuantumMonitor
+from quantum_monitor.faults import FAULTS
+
+monitor = QuantumMonitor("h2", storage_path="runs", metrics_port=None, enable_mlflow=False).start_run("a")
+begun = monitor.run_path / "artifacts" / ".begun.tmp"  # what the parent is writing right then
+begun.mkdir(parents=True)
+Path("figure.png").touch()
+child = os.fork()
+if not child:
+    monitor.log_artifact("figure.png")
+    monitor.log_model("m", [1.0])
+    print(FAULTS.drops["artifacts", "forked"], monitor._run.artifacts.backlog, flush=True)
+    sys.exit(0)
+os.waitpid(child, 0)
+print(begun.exists(), (monitor.run_path / "artifacts.jsonl").exists())
+monitor.log_artifact("figure.png")
+monitor.close()
+print(len((monitor.run_path / "artifacts.jsonl").read_text().splitlines()))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this machine")
+def test_a_forked_child_has_no_part_in_the_artifacts_of_the_run() -> None:
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKS], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert result.stdout.splitlines() == ["2 0", "True False", "1"]
+
+
+def test_how_many_artifacts_wait_is_shown_once_a_run_has_some(new_monitor: NewMonitor) -> None:
+    monitor, slow = new_monitor().start_run("a"), Slow()
+    waiting = ("quantum_monitor_sink_backlog", frozenset({("sink", "artifacts")}))
+    assert waiting not in samples(monitor)
+    assert monitor._run is not None
+    assert monitor._run.artifact_store().put("file", "slow", slow)
+    assert samples(monitor)[waiting] == 1
+    slow.gate.set()
+    assert len(kept(monitor)) == 1
+    assert samples(monitor)[waiting] == 0
+
+
+def test_every_reason_for_which_artifacts_are_lost_is_shown_from_the_start(new_monitor: NewMonitor) -> None:
+    shown = {dict(labels)["reason"] for (_, labels) in samples(new_monitor()) if ("sink", "artifacts") in labels}
+    assert {"queue_full", "no_disk", "failed", "closed", "forked"} <= shown
+
+
+def test_packages_that_are_imported_in_the_middle_are_noted_at_the_end(new_monitor: NewMonitor) -> None:
+    present = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "scipy"}
+    try:
+        monitor = new_monitor().start_run("a")
+        assert monitor.run_path is not None
+        assert "scipy" not in StoredRun(monitor.run_path).info["environment"]["packages"]
+        sys.modules["scipy"] = present.get("scipy") or types.ModuleType("scipy")
+        monitor.end_run()
+    finally:
+        sys.modules.update(present)
+    environment = StoredRun(monitor.run_path).info["environment"]
+    assert "scipy" in environment["packages"]
+    assert "python" in environment
 
 
 # Where it is found again

@@ -17,26 +17,33 @@ from quantum_monitor.environment import packages
 from quantum_monitor.faults import FAULTS
 from quantum_monitor.names import text
 from quantum_monitor.store.artifact_writer import ArtifactStore, Written
-from quantum_monitor.store.copying import FILE_LIMIT, copy_file, copy_folder, file_name, open_regular
+from quantum_monitor.store.copying import FILE_LIMIT, copy_file, copy_folder, file_name, open_regular, write_file
 from quantum_monitor.store.runfile import plain
 
 _FIGURES = frozenset({".png", ".jpg", ".jpeg", ".gif", ".svg", ".pdf"})
 _PAGES = frozenset({".html", ".md"})
+_READ_AT_ONCE = 16 * 2**20
+"""Bytes up to which a file is read in the call, so that it may be written to right after."""
 _OPEN_AT_MOST = 100
-"""Files of one run that are held open while they wait: a process may have a thousand in all."""
+"""Files that are held open while they wait: a process may have a thousand in all."""
+_HELD: set[int] = set()
+_BLOCK = 2**20
 _SKIPPED_TOLD = 20
 
 
 def log_artifact(store: ArtifactStore, path: Any, name: Any = None) -> None:
-    """Take a file or folder of the user's: a look and an open here, the copy in the background.
+    """Take a file or folder of the user's: a small file is read here, all else copied in the background.
 
     Raises:
         ValueError: it is not there, may not be read, is too large, or is neither a file nor a folder.
     """
     try:
-        source = Path(os.path.abspath(os.fsdecode(path)))  # noqa: PTH100 - resolve() would ask the disk about each part
+        given = os.fsdecode(path)
+        source = Path(os.path.abspath(given))  # noqa: PTH100 - resolve() would ask the disk about each part
     except (TypeError, ValueError) as error:
         raise ValueError(f"path is {_shown(path)}: hand over the path of a file or folder") from error
+    if not given:  # which would mean the working folder
+        raise ValueError("path is empty: hand over the path of a file or folder")
     called = source.name if name is None else text(name)
     try:
         status = source.stat()
@@ -45,7 +52,7 @@ def log_artifact(store: ArtifactStore, path: Any, name: Any = None) -> None:
             return
         if status.st_size > FILE_LIMIT:
             raise ValueError(f"{source} has {status.st_size:,} bytes; a file may have {FILE_LIMIT:,}: log a part of it")
-        store.put(_kind(source), called, _File(source, hold=store.backlog < _OPEN_AT_MOST))
+        store.put(_kind(source), called, _File(source, min(_READ_AT_ONCE, store.room)))
     except OSError as error:
         raise ValueError(f"{source} cannot be read: {error.strerror or error}") from error
 
@@ -89,7 +96,7 @@ def log_circuit(store: ArtifactStore, circuit: Any, name: Any) -> None:
     """
     from quantum_monitor.views.circuits import circuit_files
 
-    store.put("circuit", text(name), Texts(circuit_files(circuit)))
+    store.put("circuit", text(name), Texts(circuit_files(circuit, name=text(name))))
 
 
 class Texts:
@@ -111,34 +118,61 @@ class Texts:
 
 
 class _File:
-    """A file of the user's, held open so that it may be deleted before it is copied."""
+    """A file of the user's: read at once or, where it is larger than ``limit`` bytes, held open until it is copied.
 
-    size = 0
+    So it may be deleted right after. Only what is in memory may be written to as well.
+    """
 
-    def __init__(self, source: Path, *, hold: bool) -> None:
+    def __init__(self, source: Path, limit: int) -> None:
         self._source = source
-        self._status = source.stat()
-        self._descriptor = self._open() if hold else None
+        self._data: bytes | None = None
+        self._torn = False
+        self._descriptor = self._open()
+        if self._descriptor is None:
+            self._status = source.stat()
+            return
+        try:
+            self._status = os.fstat(self._descriptor)
+            if self._status.st_size <= limit:
+                self._data = _read(self._descriptor, limit)
+                self._torn = self._is_changed(self._descriptor)
+        except BaseException:
+            self.discard()
+            raise
+        if self._data is not None or len(_HELD) >= _OPEN_AT_MOST:
+            self._close()
+        else:
+            _HELD.add(self._descriptor)
+
+    @property
+    def size(self) -> int:
+        return len(self._data or b"")
 
     def write(self, folder: Path, version: int) -> Written:  # noqa: ARG002 - part of the protocol
-        if self._descriptor is None:
-            self._descriptor = open_regular(self._source)
         name = file_name(self._source.name)
-        size = copy_file(self._descriptor, folder / name)
+        if self._data is not None:
+            write_file(self._data, folder / name, self._status.st_mode)
+            size, changed = len(self._data), self._torn
+        else:
+            if self._descriptor is None:
+                self._descriptor = open_regular(self._source)
+            size = copy_file(self._descriptor, folder / name)
+            changed = self._is_changed(self._descriptor)
         metadata: dict[str, Any] = {"file": self._source.name, "size": size}
-        after = os.fstat(self._descriptor)
-        if (after.st_size, after.st_mtime_ns) != (self._status.st_size, self._status.st_mtime_ns):
+        if changed:
             metadata["changed"] = True
             FAULTS.rejected(
-                "log_artifact", f"{self._source} was written to after it was logged: what is kept may be torn"
+                "log_artifact", f"{self._source} was written to while it was copied: what is kept may be torn"
             )
         return Written(name, metadata)
 
     def discard(self) -> None:
-        if self._descriptor is not None:
-            with contextlib.suppress(OSError):
-                os.close(self._descriptor)
-            self._descriptor = None
+        self._data = None
+        self._close()
+
+    def _is_changed(self, descriptor: int) -> bool:
+        after = os.fstat(descriptor)
+        return (after.st_size, after.st_mtime_ns) != (self._status.st_size, self._status.st_mtime_ns)
 
     def _open(self) -> int | None:
         try:
@@ -147,6 +181,23 @@ class _File:
             if error.errno in {errno.EMFILE, errno.ENFILE}:
                 return None  # the training needs what is left; the background will try
             raise
+
+    def _close(self) -> None:
+        if self._descriptor is not None:
+            _HELD.discard(self._descriptor)
+            with contextlib.suppress(OSError):
+                os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _read(descriptor: int, limit: int) -> bytes | None:
+    """What a file holds; None if that is more than ``limit`` bytes, whatever it said."""
+    blocks: list[bytes] = []
+    size = 0
+    while size <= limit and (block := os.read(descriptor, _BLOCK)):
+        blocks.append(block)
+        size += len(block)
+    return b"".join(blocks) if size <= limit else None
 
 
 class _Folder:
@@ -158,7 +209,9 @@ class _Folder:
         self._source = source
 
     def write(self, folder: Path, version: int) -> Written:  # noqa: ARG002 - part of the protocol
-        copied = copy_folder(self._source, folder, without=folder.parent)
+        artifacts = folder.parent
+        storage = artifacts.parents[2]  # STORAGE/EXPERIMENT/RUN_ID/artifacts
+        copied = copy_folder(self._source, folder, without=(artifacts, storage))
         metadata: dict[str, Any] = {"folder": self._source.name, "files": copied.files, "size": copied.size}
         if copied.skipped:
             metadata["skipped"] = copied.skipped[:_SKIPPED_TOLD]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
 import re
 import socket
@@ -59,6 +58,7 @@ _JOBS = (
     "LOCAL_RANK",
     "WORLD_SIZE",
 )
+_USERS = ("LOGNAME", "USER", "LNAME", "USERNAME")
 _HARMLESS = re.compile(r"[0-9][\w.\[\]-]{0,63}", re.ASCII)
 _HOST_NAME = re.compile(r"[\w.-]{1,253}", re.ASCII)
 _VERSION = re.compile(r"[0-9][\w.+!-]{0,63}", re.ASCII)
@@ -78,8 +78,8 @@ def quantum_framework() -> dict[str, str]:
 def capture() -> dict[str, Any]:
     """What there is to know about this process, its machine and its code; what cannot be found out is absent.
 
-    Fixed facts only: of the environment variables those of job schedulers that hold a number or an id, of the command
-    line the script's name, of git the commit and the branch. Never raises; takes well below 10 ms.
+    Fixed facts only: of the environment variables the user's name and those of job schedulers that hold a number or an
+    id, of the command line the script's name, of git the commit and the branch. Never raises; takes well below 10 ms.
 
     Returns:
         ``python``, ``platform``, ``cpus``, ``host``, ``user``, ``quantum_monitor`` (version), ``packages`` (see
@@ -91,8 +91,8 @@ def capture() -> dict[str, Any]:
         facts |= runfile.environment()
     with contextlib.suppress(Exception):
         facts["host"] = socket.gethostname()[:_LONGEST]
-    with contextlib.suppress(Exception):  # a user without a name, as in containers
-        facts["user"] = getpass.getuser()[:_LONGEST]
+    # Never asked of the system, whose directory of users may be a server that does not answer.
+    facts["user"] = next(filter(None, map(os.environ.get, _USERS)), "")[:_LONGEST]
     with contextlib.suppress(Exception):
         facts |= _code()
     with contextlib.suppress(Exception):
@@ -109,13 +109,9 @@ def packages() -> dict[str, str]:
     return found
 
 
-def git_commit() -> str:
-    """The first 12 hex digits of the commit that the running code belongs to; empty if there is none."""
-    try:
-        found = _checkout()
-    except Exception:  # noqa: BLE001 - a fact that is not to be had is absent
-        return ""
-    return found.commit[:12] if found else ""
+def git_commit(facts: Mapping[str, Any]) -> str:
+    """The first 12 hex digits of the commit among captured facts; empty if there is none."""
+    return str(facts.get("git", {}).get("commit", ""))[:12]
 
 
 def _code() -> dict[str, Any]:

@@ -11,7 +11,8 @@ from quantum_monitor.store.copying import open_regular
 
 _FOLDERS_UP = 64
 _REFERENCES_FOLLOWED = 5
-_LONGEST_FILE = 16 * 2**20
+_LONGEST_FILE = 4096
+_LONGEST_LIST = 16 * 2**20
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _REFERENCE = re.compile(r"refs/(?!.*(?:\.\.|//))[^\x00-\x20\x7f~^:?*\[\\]{1,500}")
 _BRANCHES = "refs/heads/"
@@ -88,10 +89,20 @@ def _loose(file: Path) -> str:
 
 
 def _packed(file: Path, reference: str) -> str:
-    found = re.search(rf"^({_COMMIT.pattern}) {re.escape(reference)}$", _loose(file), re.MULTILINE)
-    return found[1] if found else ""
+    """The commit of a reference in git's list of them, which may have hundreds of thousands: bytes, never decoded."""
+    ending = f" {reference}\n".encode()
+    try:
+        listed = _content(file, _LONGEST_LIST)
+    except (OSError, ValueError):
+        return ""
+    end = listed.find(ending)
+    return listed[listed.rfind(b"\n", 0, end) + 1 : end].decode("utf-8", "replace") if end >= 0 else ""
 
 
 def _text(file: Path) -> str:
+    return _content(file, _LONGEST_FILE).decode("utf-8", "replace")
+
+
+def _content(file: Path, longest: int) -> bytes:
     with os.fdopen(open_regular(file), "rb") as stream:
-        return stream.read(_LONGEST_FILE).decode("utf-8", "replace")
+        return stream.read(longest)

@@ -202,6 +202,8 @@ def _escaped(key: str) -> str:
 
 def _stored(key: str, value: Any) -> Stored:
     """An array as it can be kept, still sharing memory with the original where it can."""
+    if np.ma.isMaskedArray(value):
+        raise ValueError(f"parameters[{key!r}] is a masked array: hand over its .filled(number), or .data and .mask")
     try:
         array, name = _array(value)
     except Exception as error:  # a foreign object's own methods may raise anything

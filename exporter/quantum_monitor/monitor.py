@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from quantum_monitor.alerts.message import Alert
+    from quantum_monitor.store.artifact_writer import ArtifactStore
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,8 +54,9 @@ _SCRAPED_SOON_SECONDS = 2.0
 class QuantumMonitor:
     """Watches the training of a quantum circuit and shows it to Prometheus, to a store on disk and to you.
 
-    The metrics endpoint is up from construction on. No ``log_*`` call raises, and none waits for a disk or a network:
-    what cannot be used is counted in ``quantum_monitor_errors_total`` and logged once.
+    The metrics endpoint is up from construction on. No ``log_*`` call raises, and none waits for a network, or for a
+    disk to write on: `log_artifact` alone reads, the file that it is given. What cannot be used is counted in
+    ``quantum_monitor_errors_total`` and logged once.
 
     Every option can also stand in a YAML file (``config=`` or ``QUANTUM_MONITOR_CONFIG``) or in the environment
     (``QUANTUM_MONITOR_STORAGE_PATH`` and so on). Arguments are stronger than the file, the file is stronger than the
@@ -133,6 +135,7 @@ class QuantumMonitor:
         self._last_end: float | None = None
         self._closed = False
         self._blocks: list[Run | None] = []
+        self._unwritten: list[ArtifactStore] = []
         self._exporter.judge_by(self.alert_system, self._keep_alert)
         if self._settings.retention is not None:
             summary.clean_up_in_background(self.storage_path, self._settings.retention)
@@ -177,7 +180,8 @@ class QuantumMonitor:
             run_id = secrets.token_hex(16)
             shown = text(name if name is not None else "") or run_id[:8]
             settings = self._settings
-            facts = {**environment.quantum_framework(), "git_commit": environment.git_commit()}
+            surroundings = environment.capture()
+            facts = {**environment.quantum_framework(), "git_commit": environment.git_commit(surroundings)}
             trackers = tracking.chosen(settings)
             store = RunStore(
                 run_directory(self.storage_path, settings.experiment_name, run_id),
@@ -189,7 +193,7 @@ class QuantumMonitor:
                     "start_time": time.time(),
                     "labels": dict(settings.labels or {}),
                     "tracking": tracking.described(trackers),
-                    "environment": environment.capture(),
+                    "environment": surroundings,
                     **facts,
                 },
             )
@@ -237,7 +241,13 @@ class QuantumMonitor:
         self._exporter.retire(run)
         self._last_end = time.monotonic()
         if run.artifacts is not None and not run.artifacts.close(_FLUSH_TIMEOUT):
-            LOG.warning("artifacts are still written; `quantum-monitor sync %s` delivers them", run.store.directory)
+            self._unwritten = [store for store in self._unwritten if store.backlog] + [run.artifacts]
+            LOG.warning(
+                "%d artifacts are still being written: they are lost if this process ends now; what is written after "
+                "the end of the run is brought to trackers by `quantum-monitor sync %s`",
+                run.artifacts.backlog,
+                run.store.directory,
+            )
         run.store.describe(environment={"packages": environment.packages()})  # what was imported since the start
         run.store.describe(status=word, end_time=run.ended)
         run.finished = True
@@ -270,13 +280,33 @@ class QuantumMonitor:
     def close(self) -> None:
         """End the active run and give the endpoint back; waits for the last scrape where the settings say so.
 
-        What is logged afterwards is refused and counted.
+        Waits for artifacts as long as writing them makes progress; Ctrl-C gives them up. What is logged afterwards is
+        refused and counted.
         """
         self._closed = True
         self.end_run()
         last = self._last_run
         if last is not None and not last.finished:  # an interrupt came in the middle of its end
             self._finish(last, "stopped")
+        try:
+            self._write_the_rest()
+        finally:
+            self._leave()
+
+    def _write_the_rest(self) -> None:
+        waiting = sum(store.backlog for store in self._unwritten)
+        if not waiting:
+            return
+        try:
+            LOG.warning("waiting until %d artifacts are written; Ctrl-C gives them up", waiting)
+            for store in self._unwritten:
+                store.finish()
+        finally:
+            lost = sum(store.give_up() for store in self._unwritten)
+            if lost:
+                LOG.warning("%d artifacts are lost", lost)
+
+    def _leave(self) -> None:
         tracking.leave()
         self.stop_realtime_monitoring()
         self._exporter.judge_no_more(self.alert_system)
@@ -534,6 +564,8 @@ class QuantumMonitor:
         """Keep a circuit as OpenQASM 3, as a drawing in text and SVG, and with its facts; up to 10,000 gates.
 
         It is written down here, which takes a millisecond for ten gates and a third of a second for ten thousand.
+        Matrices and state vectors of more than 512 elements together are not made into gates, which takes a framework
+        seconds: then OpenQASM, and of states the counts of gates, are left out, as ``circuit.json`` says.
 
         Args:
             circuit: as for `log_circuit_execution`.
@@ -547,8 +579,9 @@ class QuantumMonitor:
     def log_artifact(self, path: str | Path, name: str | None = None) -> None:
         """Keep a copy of a file or folder of yours: a figure, a table, a configuration.
 
-        A file is opened here and copied in the background, so it may be deleted right after; a folder must stay until
-        the end of the run.
+        A file up to 16 MiB is read in the call, so it may be changed or deleted right after; a larger one is held open
+        and copied in the background: it may be deleted, but not written to. A folder is copied in the background, and
+        must stay until the end of the run.
 
         Args:
             path: the file or folder.

@@ -333,12 +333,14 @@ class Run:
             self._put(record)
 
     def artifact_store(self) -> ArtifactStore:
-        """What writes the artifacts of this run."""
+        """What writes the artifacts of this run, or refuses them: in a forked child, once it has ended, in memory."""
         from quantum_monitor.store.artifact_writer import ArtifactStore  # few runs have any
 
         with self.lock:
             if self.artifacts is None:
-                self.artifacts = ArtifactStore(None if self.store.in_memory else self.store.directory)
+                refusal = "forked" if self.process != os.getpid() else "closed" if self.ended is not None else ""
+                directory = None if self.store.in_memory else self.store.directory
+                self.artifacts = ArtifactStore(directory, refusal=refusal)
             return self.artifacts
 
     def moment(self) -> dict[str, Any]:

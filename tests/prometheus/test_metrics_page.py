@@ -138,6 +138,7 @@ def settled(text: str) -> str:
     """
     text = re.sub(r"^(# \w+ )?process_.*\n", "", text, flags=re.MULTILINE)
     text = re.sub(r'run_id="[0-9a-f]{32}"', 'run_id="<run id>"', text)
+    text = re.sub(r'git_commit="[0-9a-f]*"', 'git_commit="<commit>"', text)
     text = re.sub(r'python="[^"]+",version="[^"]+"', 'python="<version>",version="<version>"', text)
     for of, word in (
         (r"quantum_run_(start|end)_timestamp_seconds", "<time>"),

@@ -8,6 +8,8 @@ import os
 import signal
 import subprocess
 import threading
+import time
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -259,11 +261,12 @@ def test_a_full_disk_leaves_nothing_half_done(tmp_path: Path, mount: Mount) -> N
     disk = mount("disk", "-t", "tmpfs", "-o", "size=1m", "tmpfs")
     (disk / "artifacts").mkdir()
     store = ArtifactStore(disk)
-    before = FAULTS.errors["artifacts"]
+    before, lost = FAULTS.errors["artifacts"], FAULTS.drops["artifacts", "failed"]
     store.put("file", "small", Blob(bytes(1_000)))
     store.put("model", "large", Blob(bytes(2_000_000)))
     assert store.flush(20)
     assert FAULTS.errors["artifacts"] == before + 1
+    assert FAULTS.drops["artifacts", "failed"] == lost + 1
     assert files_below(disk) == [INDEX, "artifacts/files/small/1/data.bin"] == files_below(disk)
     assert [artifact.name for artifact in read(disk)] == ["small"]
     store.put("model", "fits", Blob(bytes(10_000)))
@@ -271,7 +274,8 @@ def test_a_full_disk_leaves_nothing_half_done(tmp_path: Path, mount: Mount) -> N
     assert [artifact.name for artifact in read(disk)] == ["small", "fits"]
 
 
-def test_an_artifact_whose_line_finds_no_room_is_taken_back(tmp_path: Path, mount: Mount) -> None:
+def test_an_artifact_whose_line_finds_no_room_is_taken_back(mount: Mount, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(artifact_writer, "_PAUSES", (0.01,))
     disk = mount("disk", "-t", "tmpfs", "-o", "size=64k", "tmpfs")
     (disk / "artifacts").mkdir()
     store = ArtifactStore(disk)
@@ -296,6 +300,50 @@ def test_a_deleted_run_is_counted_and_not_made_again(run: Path, open_artifacts: 
     assert not run.exists()
 
 
+class Shaky(Blob):
+    """Fails a number of times with half of it written."""
+
+    def __init__(self, failures: int) -> None:
+        super().__init__()
+        self.failures = failures
+
+    def write(self, folder: Path, version: int) -> Written:
+        self.failures -= 1
+        if self.failures >= 0:
+            (folder / "half").write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "no space left")
+        return super().write(folder, version)
+
+
+def test_what_a_disk_refuses_for_a_moment_is_written_after_all(run: Path, open_artifacts: OpenArtifacts) -> None:
+    store, shaky = open_artifacts(), Shaky(2)
+    errors, lost = FAULTS.errors["artifacts"], FAULTS.drops["artifacts", "failed"]
+    store.put("file", "a", shaky)
+    assert store.flush(20)
+    assert files_below(run) == [INDEX, "artifacts/files/a/1/data.bin"]
+    assert shaky.discarded == 1
+    assert (FAULTS.errors["artifacts"], FAULTS.drops["artifacts", "failed"]) == (errors, lost)
+
+
+def test_a_disk_that_has_room_again_within_a_second_loses_nothing(mount: Mount) -> None:
+    disk = mount("disk", "-t", "tmpfs", "-o", "size=1m", "tmpfs")
+    (disk / "artifacts").mkdir()
+    (disk / "ballast").write_bytes(bytes(900_000))
+
+    class Watched(Blob):
+        def write(self, folder: Path, version: int) -> Written:
+            try:
+                return super().write(folder, version)
+            except OSError:
+                (disk / "ballast").unlink()
+                raise
+
+    store = ArtifactStore(disk)
+    store.put("model", "large", Watched(bytes(500_000)))
+    assert store.close(20)
+    assert [artifact.name for artifact in read(disk)] == ["large"]
+
+
 def test_a_content_that_fails_keeps_no_other_from_being_written(run: Path, open_artifacts: OpenArtifacts) -> None:
     class Failing(Blob):
         def write(self, folder: Path, version: int) -> Written:  # noqa: ARG002 - part of the protocol
@@ -308,6 +356,80 @@ def test_a_content_that_fails_keeps_no_other_from_being_written(run: Path, open_
     assert store.flush(20)
     assert failing.discarded == 1
     assert files_below(run) == [INDEX, "artifacts/files/good/1/data.bin"]
+
+
+# The end
+
+
+@pytest.mark.parametrize("reason", ["closed", "forked"])
+def test_a_store_that_refuses_from_the_beginning_touches_nothing(run: Path, reason: str) -> None:
+    (run / "artifacts" / ".another.tmp").mkdir()
+    store, refused = ArtifactStore(run, refusal=reason), Blob()
+    before = FAULTS.drops["artifacts", reason]
+    assert not store.put("file", "a", refused)
+    assert FAULTS.drops["artifacts", reason] == before + 1
+    assert refused.discarded == 1
+    assert [path.name for path in (run / "artifacts").iterdir()] == [".another.tmp"]
+
+
+class Slow(Blob):
+    """Writes a byte a call of `go_on`, and ends after so many."""
+
+    def __init__(self, parts: int) -> None:
+        super().__init__(bytes(parts))
+        self.go_on = threading.Semaphore(0)
+
+    def write(self, folder: Path, version: int) -> Written:  # noqa: ARG002 - part of the protocol
+        with (folder / "data.bin").open("wb", buffering=0) as file:
+            for _ in range(self.size):
+                self.begun.set()
+                assert self.go_on.acquire(timeout=30)
+                file.write(b"x")
+        return Written("data.bin", {})
+
+
+def test_the_end_waits_while_writing_makes_progress(
+    run: Path, open_artifacts: OpenArtifacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(artifact_writer, "_LOOK_EVERY", 0.01)
+    store, slow = open_artifacts(), Slow(4)
+    looks = iter(range(1_000))
+
+    def clock() -> float:  # ten seconds from look to look, and a byte with each
+        slow.go_on.release()
+        eventually(lambda: store.backlog == 0 or store._bytes() > seen[-1])
+        seen.append(store._bytes())
+        return 10.0 * next(looks)
+
+    seen = [0]
+    store.put("file", "slow", slow)
+    assert slow.begun.wait(20)
+    monkeypatch.setattr(artifact_writer, "time", types.SimpleNamespace(monotonic=clock, time=time.time))
+    assert store.finish(patience=15)
+    assert [artifact.name for artifact in read(run)] == ["slow"]
+
+
+def test_what_stands_still_is_given_up_counted_and_removed(run: Path, open_artifacts: OpenArtifacts) -> None:
+    store, gate = open_artifacts(), threading.Event()
+    stuck, waiting = Slow(1), Blob(gate=gate)
+    store.put("file", "kept", Blob())
+    store.put("file", "stuck", stuck)
+    store.put("file", "waiting", waiting)
+    assert stuck.begun.wait(20)
+    before, failed = FAULTS.drops["artifacts", "closed"], FAULTS.drops["artifacts", "failed"]
+    assert not store.finish(patience=0.3)
+    assert store.give_up() == 2
+    assert store.give_up() == 0
+    assert FAULTS.drops["artifacts", "closed"] == before + 2
+    assert files_below(run) == [INDEX, "artifacts/files/kept/1/data.bin"]
+    assert waiting.discarded == 1
+    stuck.go_on.release()
+    assert store.close(20)
+    assert stuck.discarded == 1
+    assert [path.name for path in (run / "artifacts").iterdir()] == ["files"]
+    assert [artifact.name for artifact in read(run)] == ["kept"]
+    assert FAULTS.drops["artifacts", "failed"] == failed
+    assert not store.put("file", "late", Blob())
 
 
 # Processes that die, and that fork

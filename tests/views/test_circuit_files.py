@@ -7,8 +7,10 @@ import math
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -210,6 +212,119 @@ def test_qiskits_controls_conditions_and_measurements_are_drawn() -> None:
     assert files["circuit.svg"].count('class="hollow" fill="#ffffff" stroke="#1b1f24" stroke-width="1.2" cx') == 2
     assert files["circuit.txt"].startswith("     ")
     assert facts_of(files)["gate_counts"] == {"ccx_o1": 1, "rz": 1, "x": 1}
+
+
+def test_a_subroutine_under_a_condition_is_drawn_with_it_and_behind_the_measurement() -> None:
+    text = """OPENQASM 3.0; include "stdgates.inc"; qubit[2] q; bit c;
+    def flip(qubit a) { x a; }
+    c = measure q[0]; if (c) { flip(q[1]); }"""
+    assert tips_of(circuit_files(text)["circuit.svg"])[1:] == ["measure q[0] to c", "flip q[1] if c"]
+
+
+def test_writes_of_one_bit_are_drawn_in_their_order() -> None:
+    text = """OPENQASM 3.0; include "stdgates.inc"; qubit[3] q; bit c;
+    h q[0]; c = measure q[0]; c = measure q[1]; if (c) { x q[1]; } c = measure q[2];"""
+    measured = ["measure q[0] to c", "measure q[1] to c", "x q[1] if c", "measure q[2] to c"]
+    assert tips_of(circuit_files(text)["circuit.svg"])[1:] == ["h q[0]", *measured]
+    text = "qubit[2] q; bit c; c = measure q[0]; h q[1]; h q[1]; if (c) { x q[1]; } c = measure q[0];"
+    assert tips_of(circuit_files(text)["circuit.svg"])[-2:] == ["x q[1] if c", "measure q[0] to c"]
+    apart = circuit_files("qubit[2] q; bit[2] c; c[0] = measure q[0]; c[1] = measure q[1];")
+    assert apart["circuit.txt"].count("\n") == 3
+
+
+@pytest.mark.parametrize("condition", ["c[0] == 1", ("c[0]", 1)])
+def test_a_condition_in_a_description_is_drawn_and_never_lost_in_openqasm(condition: Any) -> None:
+    files = circuit_files([{"type": "measure", "qubit": 0}, {"type": "x", "qubit": 1, "condition": condition}])
+    assert tips_of(files["circuit.svg"])[1:] == ["measure q[0] to c[0]", f"x q[1] if {condition}"]
+    assert "circuit.qasm" not in files
+    assert f"x has the condition {condition}" in facts_of(files)["left_out"]["circuit.qasm"]
+
+
+def unitary(n_qubits: int) -> Any:
+    return np.linalg.qr(np.random.default_rng(1).normal(size=(2**n_qubits, 2**n_qubits)))[0]
+
+
+def state(n_qubits: int) -> Any:
+    amplitudes = np.random.default_rng(1).normal(size=2**n_qubits)
+    return amplitudes / np.linalg.norm(amplitudes)
+
+
+def qiskits(name: str, n_qubits: int) -> Any:
+    qiskit = pytest.importorskip("qiskit")
+    circuit = qiskit.QuantumCircuit(n_qubits, 1)
+    if name == "state":
+        circuit.initialize(state(n_qubits), range(n_qubits))
+    elif name == "matrix":
+        circuit.unitary(unitary(n_qubits), range(n_qubits))
+    elif name == "gate":
+        inner = qiskit.QuantumCircuit(n_qubits)
+        inner.unitary(unitary(n_qubits), range(n_qubits))
+        circuit.append(inner.to_gate(), range(n_qubits))
+    else:
+        with circuit.if_test((circuit.clbits[0], 1)):
+            circuit.unitary(unitary(n_qubits), range(n_qubits))
+    return circuit
+
+
+def pennylanes(name: str, n_qubits: int) -> Any:
+    qml = pytest.importorskip("pennylane")
+    wires = range(n_qubits)
+    made = {
+        "state": lambda: qml.StatePrep(state(n_qubits), wires),
+        "matrix": lambda: qml.QubitUnitary(unitary(n_qubits), wires),
+        "adjoint": lambda: qml.adjoint(qml.QubitUnitary(unitary(n_qubits), wires)),
+        "controlled": lambda: qml.ctrl(qml.QubitUnitary(unitary(3), wires[-3:]), wires[:-3]),
+    }
+    return qml.tape.QuantumScript([made[name]()])
+
+
+def cirqs(_: str, n_qubits: int) -> Any:
+    cirq = pytest.importorskip("cirq")
+    gate = cirq.MatrixGate(unitary(2))(*cirq.LineQubit.range(2))
+    return cirq.Circuit([gate] * 8 * n_qubits)
+
+
+@pytest.mark.filterwarnings("ignore:OpenQASM 2.0 does not support global phase")  # says Cirq
+@pytest.mark.parametrize(
+    ("make", "name", "written", "left_out"),
+    [
+        (qiskits, "state", 0, 10),
+        (qiskits, "matrix", 4, 5),
+        (qiskits, "gate", 4, 5),
+        (qiskits, "branch", 4, 5),
+        (pennylanes, "state", 9, 10),
+        (pennylanes, "matrix", 4, 5),
+        (pennylanes, "adjoint", 4, 5),
+        (pennylanes, "controlled", 4, 11),
+        (cirqs, "matrices", 4, 5),
+    ],
+)
+def test_large_matrices_and_states_are_not_made_into_gates(
+    make: Callable[[str, int], Any], name: str, written: int, left_out: int
+) -> None:
+    if written:  # Qiskit's exporter refuses what initialises, of whatever size
+        assert "circuit.qasm" in circuit_files(make(name, written))
+    circuit = make(name, left_out)
+    files = circuit_files(circuit)
+    assert set(files) == {"circuit.txt", "circuit.svg", "circuit.json"}
+    facts = facts_of(files)
+    assert "takes too long" in facts["left_out"]["circuit.qasm"]
+    assert sum(facts["gate_counts"].values()) == len(tips_of(files["circuit.svg"])) - 1
+    if name == "state":
+        assert facts["depth"] is None
+        assert "takes too long" in facts["left_out"]["depth"]
+        assert files["circuit.txt"].startswith(("q[0]: ", "0: "))  # ours: Qiskit's would write all amplitudes down
+    else:
+        assert facts["depth"] is not None
+
+
+def test_parameters_of_layers_are_angles_and_no_matrices() -> None:
+    qml = pytest.importorskip("pennylane")
+    layers = [
+        qml.StronglyEntanglingLayers(np.ones((30, 8, 3)), range(8)),
+        qml.BasicEntanglerLayers(np.ones((80, 8)), range(8)),
+    ]
+    assert "circuit.qasm" in circuit_files(qml.tape.QuantumScript(layers))
 
 
 def test_a_qiskit_while_loop_is_written_and_drawn_by_qiskit() -> None:

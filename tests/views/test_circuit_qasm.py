@@ -368,6 +368,42 @@ def test_openqasm_2_is_rewritten_with_the_gates_that_openqasm_3_lacks() -> None:
     parsed(program)
 
 
+@pytest.mark.parametrize(
+    ("program", "rewritten"),
+    [
+        (
+            "qreg input[2]; h input[0]; cx input[0],input[1];",
+            "qreg input_2[2]; h input_2[0]; cx input_2[0],input_2[1];",
+        ),
+        ("qreg q[1]; creg bit[1]; measure q[0] -> bit[0];", "qreg q[1]; creg bit_2[1]; measure q[0] -> bit_2[0];"),
+        (
+            "gate phase(x) a { u1(x) a; } qreg phase_2[1]; phase(0.3) phase_2[0];",
+            "gate phase_3(x) a { u1(x) a; } qreg phase_2[1]; phase_3(0.3) phase_2[0];",
+        ),
+        ("gate cphase(x) a,b { crz(x) a,b; } qreg q[2];", "gate cphase_2(x) a,b { crz(x) a,b; } qreg q[2];"),
+        (
+            "gate mine(angle) let { rz(angle) let; } qreg q[1];",
+            "gate mine(angle_2) let_2 { rz(angle_2) let_2; } qreg q[1];",
+        ),
+        ("gate mine(p) x { rz(p) x; } qreg q[1];", "gate mine(p) x { rz(p) x; } qreg q[1];"),
+        ("qreg q[1]; gphase(0.1) ; // input", "qreg q[1]; gphase(0.1) ; // input"),
+    ],
+)
+def test_names_that_openqasm_3_took_for_itself_are_changed_everywhere(program: str, rewritten: str) -> None:
+    head = 'OPENQASM 2.0; include "qelib1.inc"; '
+    made = as_qasm3(head + program)
+    assert made == 'OPENQASM 3.0; include "stdgates.inc"; ' + rewritten
+    if "gphase" not in program:
+        parsed(made)
+
+
+def test_a_program_that_defines_all_its_gates_keeps_their_names_but_for_the_one_it_needs() -> None:
+    assert as_qasm3("OPENQASM 2.0; gate x a { U(pi,0,pi) a; }") == "OPENQASM 3.0; gate x a { U(pi,0,pi) a; }"
+    made = as_qasm3("OPENQASM 2.0;\ngate cx a,b { CX a,b; }\nqreg q[2];\ncx q[0],q[1];\n")
+    assert made.startswith('OPENQASM 3.0;\ninclude "stdgates.inc";\ngate cx_2 a,b { CX a,b; }')
+    parsed(made)
+
+
 def test_openqasm_3_goes_through_as_it_is() -> None:
     text = "// OPENQASM 2.0;\nOPENQASM 3;\nqubit q;\nU(0, 0, 1) q;\n"
     assert circuit_files(text)["circuit.qasm"] == text

@@ -478,6 +478,13 @@ def test_a_report_that_cannot_be_written_leaves_the_old_one(write_run: WriteRun,
     assert sorted(path.name for path in tmp_path.iterdir()) == ["h2", "report.html"]
 
 
+def test_who_knows_better_what_became_of_a_run_says_so(write_run: WriteRun, tmp_path: Path) -> None:
+    run = write_run()
+    told = write_report(run, tmp_path / "report.html", "killed").read_text(encoding="utf-8")
+    assert "Killed." in Page(told).text
+    assert "Killed." not in Page(report(run)).text
+
+
 def test_a_run_that_is_kept_in_memory_is_reported_too(tmp_path: Path) -> None:
     (tmp_path / "no folder").write_text("")
     store = RunStore(tmp_path / "no folder" / "1", {"experiment": "h2", "name": "a", "run_id": "1"})

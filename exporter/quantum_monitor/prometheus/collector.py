@@ -39,7 +39,7 @@ _KNOWN_DROPS = dict.fromkeys(
     [
         *(("store", reason) for reason in ("queue_full", "forked")),
         ("entropies", "budget"),
-        *(("artifacts", reason) for reason in ("queue_full", "no_disk")),
+        *(("artifacts", reason) for reason in ("queue_full", "no_disk", "failed", "closed", "forked")),
         *(("alerts", reason) for reason in ("queue_full", "refused", "undelivered", "closed")),
     ],
     0,
@@ -255,7 +255,11 @@ def _show_self(tally: Tally, runs: Sequence[Run], page: _Page) -> None:
         page.show("quantum_monitor_records_dropped_total", count, {"sink": sink, "reason": reason})
     for where, count in sorted({**_KNOWN_PLACES, **FAULTS.errors.copy()}.items()):
         page.show("quantum_monitor_errors_total", count, {"where": where})
-    for sink, backlog in {"store": sum(run.store.backlog for run in runs), **backlogs}.items():
+    backlogs = {"store": sum(run.store.backlog for run in runs), **backlogs}
+    written = [run.artifacts for run in runs if run.artifacts is not None]
+    if written:
+        backlogs["artifacts"] = sum(artifacts.backlog for artifacts in written)
+    for sink, backlog in backlogs.items():
         page.show("quantum_monitor_sink_backlog", backlog, {"sink": sink})
     for call, (times, seconds) in tally.calls.items():
         page.show("quantum_monitor_log_duration_seconds", times, {"call": call}, suffix="_count")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -25,6 +26,9 @@ MEMORY_LIMIT = 2**30
 """Bytes of memory that they may hold together."""
 
 _NAME_LENGTH = 1_000
+_PAUSES = (0.1, 0.4, 1.0)
+"""Seconds before each further try at what a disk refuses."""
+_LOOK_EVERY = 0.2
 
 
 class Written(NamedTuple):
@@ -47,7 +51,12 @@ class Content(Protocol):
         """Bytes of memory that it holds."""
 
     def write(self, folder: Path, version: int) -> Written:
-        """Write it into an empty folder; raises OSError where the disk refuses, ValueError where the content does."""
+        """Write it into an empty folder, once more where that failed.
+
+        Raises:
+            OSError: the disk refuses.
+            ValueError: the content does.
+        """
 
     def discard(self) -> None:
         """Let go of what it holds; called once, whether it was written or not."""
@@ -71,14 +80,18 @@ class ArtifactStore:
 
     Args:
         directory: the run's directory; None if its records are kept in memory: then artifacts are dropped and counted.
+        refusal: why it takes nothing from the beginning, such as ``closed``; empty if it does.
     """
 
-    def __init__(self, directory: Path | None) -> None:
+    def __init__(self, directory: Path | None, *, refusal: str = "") -> None:
         self._directory = directory
         self._queue: deque[_Waiting] = deque()
         self._held = 0
         self._taken = self._done = 0
-        self._refusal = "" if directory else "no_disk"
+        self._kept = self._failed = 0
+        self._refusal = refusal or ("" if directory else "no_disk")
+        self._given_up = False
+        self._temporary: Path | None = None
         self._thread: threading.Thread | None = None
         self._number = 0  # of the last entry in the index
         self._renew_locks()
@@ -88,6 +101,11 @@ class ArtifactStore:
     def backlog(self) -> int:
         """How many artifacts were put but are not written yet."""
         return self._taken - self._done
+
+    @property
+    def room(self) -> int:
+        """Bytes of memory that an artifact may hold now."""
+        return MEMORY_LIMIT - self._held
 
     def put(self, kind: str, name: str, content: Content, *, register_as: str | None = None) -> bool:
         """Hand over an artifact; never waits and never raises.
@@ -129,6 +147,65 @@ class ArtifactStore:
             self._changed.notify_all()
         return self.flush(timeout)
 
+    def finish(self, patience: float = 5.0) -> bool:
+        """Take no more, and wait as long as writing makes progress.
+
+        Args:
+            patience: seconds without a further artifact or byte after which there is no progress.
+
+        Returns:
+            False if something is left.
+        """
+        self.close(0)
+        best, since = (-1, -1), 0.0
+        while self.backlog and not self.flush(_LOOK_EVERY):
+            reached = (self._kept, self._bytes())
+            if reached > best:
+                best, since = reached, time.monotonic()
+            elif time.monotonic() - since > patience:
+                return False
+        return True
+
+    def give_up(self) -> int:
+        """Write no more: what waits is counted as dropped, and what was written of it is removed.
+
+        Returns:
+            How many artifacts those were.
+        """
+        with self._changed:
+            if self._given_up or not self.backlog:
+                return 0
+            self._refusal, self._given_up = self._refusal or "closed", True
+            waiting = list(self._queue)
+            self._queue.clear()
+            self._held -= sum(one.size for one in waiting)
+            self._done += len(waiting)
+            self._changed.notify_all()
+            if self._temporary is None:  # one is on the way to its place, or between two tries
+                self._changed.wait_for(lambda: not self.backlog, 1.0)
+            temporary = self._temporary
+            lost = self._taken - self._kept - self._failed
+        for one in waiting:
+            one.content.discard()
+        if lost:
+            FAULTS.dropped("artifacts", "closed", lost)
+        if temporary is not None:
+            # Under another name first: the thread may still be adding to it.
+            left = temporary.with_name(f".{temporary.name}")
+            with contextlib.suppress(OSError):
+                temporary.rename(left)
+            shutil.rmtree(left, ignore_errors=True)
+        return lost
+
+    def _bytes(self) -> int:
+        """Bytes of the artifact being written that are on the disk; an empty file counts as one."""
+        size = 0
+        for folder, _, files in os.walk(self._temporary or ""):
+            for file in files:
+                with contextlib.suppress(OSError):
+                    size += Path(folder, file).lstat().st_size or 1
+        return size
+
     def _take_back(self, waiting: _Waiting) -> str:
         if waiting not in self._queue:
             return ""
@@ -146,7 +223,7 @@ class ArtifactStore:
             try:
                 thread.start()
             except RuntimeError:  # the interpreter is going down, or the system has no more threads
-                return "no_thread"
+                return "failed"
             self._thread = thread
         return ""
 
@@ -161,11 +238,14 @@ class ArtifactStore:
                     return
                 waiting = self._queue.popleft()
             try:
-                self._write(waiting)
+                self._write_patiently(waiting)
+                self._kept += 1
             except (OSError, ValueError) as error:
-                FAULTS.rejected("artifacts", f"{waiting.kind} {waiting.name!r} is not kept: {error}")
+                if self._lost():
+                    FAULTS.rejected("artifacts", f"{waiting.kind} {waiting.name!r} is not kept: {error}")
             except Exception as error:  # noqa: BLE001 - the thread must outlive whatever a content does
-                FAULTS.internal("artifacts", error)
+                if self._lost():
+                    FAULTS.internal("artifacts", error)
             finally:
                 waiting.content.discard()
                 with self._changed:
@@ -173,6 +253,27 @@ class ArtifactStore:
                     self._done += 1
                     self._changed.notify_all()
                 del waiting  # and the memory it holds
+
+    def _lost(self) -> bool:
+        """Count an artifact that cannot be written, unless it was given up and counted then."""
+        with self._changed:
+            if self._given_up:
+                return False
+            self._failed += 1
+        FAULTS.dropped("artifacts", "failed")
+        return True
+
+    def _write_patiently(self, waiting: _Waiting) -> None:
+        for pause in _PAUSES:
+            try:
+                return self._write(waiting)
+            except FileNotFoundError:  # the person's folder or the run is gone, for good
+                raise
+            except OSError:
+                with self._changed:
+                    if self._changed.wait_for(lambda: self._given_up, pause):
+                        raise
+        return self._write(waiting)
 
     @property
     def _root(self) -> Path:
@@ -183,17 +284,28 @@ class ArtifactStore:
         temporary = self._root / f".{secrets.token_hex(8)}.tmp"
         temporary.mkdir()
         try:
+            self._note(temporary)
             versions = self._root / FOLDERS[waiting.kind] / safe_name(waiting.name)
             version = _next_version(versions)
             written = waiting.content.write(temporary, version)
             versions.mkdir(parents=True, exist_ok=True)
             place = versions / str(version)
+            self._note(None)
             temporary.rename(place)
             temporary = place
             self._list(waiting, place / written.file, {**written.metadata, "version": version})
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+        finally:
+            self._temporary = None
+
+    def _note(self, temporary: Path | None) -> None:
+        """Note what is to be removed if the artifact is given up, which has not happened yet."""
+        with self._changed:
+            if self._given_up:
+                raise OSError(errno.ECANCELED, "given up")
+            self._temporary = temporary
 
     def _list(self, waiting: _Waiting, path: Path, metadata: Mapping[str, Any]) -> None:
         run = self._root.parent
@@ -222,7 +334,8 @@ class ArtifactStore:
         self._renew_locks()
         while self._queue:
             self._queue.popleft().content.discard()
-        self._held = self._taken = self._done = 0
+        self._held = self._taken = self._done = self._kept = self._failed = 0
+        self._temporary = None
 
 
 def _next_version(versions: Path) -> int:

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,7 +90,7 @@ def copy_file(source: int, target: Path, *, limit: int = FILE_LIMIT) -> int:
         OSError: the disk refuses.
     """
     _check_room(target.parent, os.fstat(source).st_size, limit)
-    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    descriptor = _create(target, os.fstat(source).st_mode)
     try:
         size = _copy_in_the_kernel(source, descriptor, limit)
         os.lseek(source, size, os.SEEK_SET)
@@ -102,6 +102,25 @@ def copy_file(source: int, target: Path, *, limit: int = FILE_LIMIT) -> int:
     finally:
         os.close(descriptor)
     return size
+
+
+def write_file(data: bytes, target: Path, mode: int) -> None:
+    """Write a new file that nobody may read who could not read one of that mode.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    _check_room(target.parent, len(data), FILE_LIMIT)
+    descriptor = _create(target, mode)
+    try:
+        _write(descriptor, data)
+    finally:
+        os.close(descriptor)
+
+
+def _create(target: Path, mode: int) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    return os.open(target, flags, 0o400 | (0o666 & mode))  # the copy is ours, and ours to read
 
 
 def _check_room(folder: Path, size: int, limit: int) -> None:
@@ -127,16 +146,17 @@ def _write(descriptor: int, data: bytes) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def copy_folder(source: Path, target: Path, *, without: Path, limit: int = FILE_LIMIT) -> Copied:
+def copy_folder(source: Path, target: Path, *, without: Sequence[Path], limit: int = FILE_LIMIT) -> Copied:
     """Copy a folder's files into an existing folder.
 
     Links are not followed, except those to files inside the folder; pipes, devices and the like are left out. Names
-    stay as they are, as pages and checkpoints refer to them, except those that no other system would take.
+    stay as they are, as pages and checkpoints refer to them, except those that no other system would take. What
+    vanishes meanwhile is left out, too.
 
     Args:
         source: the folder.
         target: an empty folder.
-        without: a folder that is left out wherever it comes up, for it is where the copy goes.
+        without: folders that are left out wherever they come up, such as the one where the copy goes.
         limit: the bytes that all files together may have.
 
     Raises:
@@ -149,11 +169,10 @@ def copy_folder(source: Path, target: Path, *, without: Path, limit: int = FILE_
         files.append(relative)
         if len(files) > FOLDER_LIMIT:
             raise ValueError(f"{source} holds more than {FOLDER_LIMIT:,} files: log a part of it, or one archive")
-    _check_room(target, sum((source / relative).stat().st_size for relative in files), limit)
+    _check_room(target, sum(_size(source / relative) for relative in files), limit)
     copied = size = 0
     for relative in files:
-        goal = target.joinpath(*(_kept(part) for part in relative.parts))
-        goal.parent.mkdir(parents=True, exist_ok=True)
+        goal = _folder_in(target, relative.parts[:-1]) / _kept(relative.name)
         try:
             descriptor = open_regular(source / relative)
         except (OSError, ValueError) as error:  # gone by now, or not ours to read
@@ -167,25 +186,54 @@ def copy_folder(source: Path, target: Path, *, without: Path, limit: int = FILE_
     return Copied(copied, size, skipped)
 
 
-def _files(top: Path, without: Path, skipped: list[str]) -> Iterator[Path]:
+def _folder_in(top: Path, parts: Sequence[str]) -> Path:
+    """Make folders, but never the one at the top, which is gone when all this is given up."""
+    for part in parts:
+        top /= _kept(part)
+        top.mkdir(exist_ok=True)
+    return top
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:  # gone by now
+        return 0
+
+
+def _files(top: Path, without: Sequence[Path], skipped: list[str]) -> Iterator[Path]:
     inside = top.resolve()
     folders = [Path()]
     while folders:
         folder = folders.pop()
-        with os.scandir(top / folder) as entries:
-            for entry in sorted(entries, key=lambda entry: entry.name):
-                relative = folder / entry.name
-                if entry.is_dir(follow_symlinks=False):
-                    if Path(entry.path).samefile(without):
-                        continue
-                    if len(relative.parts) < _DEEPEST:
-                        folders.append(relative)
-                    else:
-                        skipped.append(f"{relative}: more than {_DEEPEST} folders deep")
-                elif entry.is_file(follow_symlinks=False) or _links_inside(entry, inside):
-                    yield relative
+        try:
+            with os.scandir(top / folder) as scanned:
+                entries = sorted(scanned, key=lambda entry: entry.name)
+        except OSError as error:  # gone by now, or not ours to read
+            if folder == Path():
+                raise
+            skipped.append(f"{folder}: {error}")
+            continue
+        for entry in entries:
+            relative = folder / entry.name
+            if entry.is_dir(follow_symlinks=False):
+                if any(_is_same(Path(entry.path), left_out) for left_out in without):
+                    continue
+                if len(relative.parts) < _DEEPEST:
+                    folders.append(relative)
                 else:
-                    skipped.append(f"{relative}: a link that leads out of the folder, or no file")
+                    skipped.append(f"{relative}: more than {_DEEPEST} folders deep")
+            elif entry.is_file(follow_symlinks=False) or _links_inside(entry, inside):
+                yield relative
+            else:
+                skipped.append(f"{relative}: a link that leads out of the folder, or no file")
+
+
+def _is_same(folder: Path, other: Path) -> bool:
+    try:
+        return folder.samefile(other)
+    except OSError:  # gone by now
+        return False
 
 
 def _links_inside(entry: os.DirEntry[str], top: Path) -> bool:

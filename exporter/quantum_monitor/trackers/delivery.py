@@ -280,7 +280,7 @@ class Delivery:
     def _end(self, status: str, info: Mapping[str, Any]) -> None:
         if self._artifact_failures < _ARTIFACT_TRIES:
             self._artifact_failures += 1
-            with _report(self.run, self._directory) as report:
+            with _report(self.run, self._directory, status) as report:
                 if report is not None:
                     self._attach(report)
             self._artifact_failures = 0
@@ -354,14 +354,14 @@ def _digest(value: Any) -> str:
 
 
 @contextlib.contextmanager
-def _report(run: StoredRun, directory: Path | None) -> Iterator[Artifact | None]:
+def _report(run: StoredRun, directory: Path | None, status: str) -> Iterator[Artifact | None]:
     """The report of a run that has ended; None where it cannot be written."""
     from quantum_monitor.views.report import write_report
 
     with contextlib.ExitStack() as stack:
         folder = directory or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="quantum-monitor-")))
         try:
-            path = write_report(run, folder / REPORT)
+            path = write_report(run, folder / REPORT, status)
         except Exception as error:  # noqa: BLE001 - a run that cannot be drawn is closed all the same
             FAULTS.rejected("report", error)
             yield None

@@ -214,15 +214,20 @@ _SYMBOLS = {
 def columns(gates: Iterable[Gate]) -> list[int]:
     """The column of each gate: as early as the wires between its outermost qubits allow, and what it depends on."""
     front: dict[int, int] = {}
-    measured = 0
+    written: dict[str, int] = {}
+    measured = looked = 0
     places = []
     for each in gates:
         wires = range(min(each.qubits), max(each.qubits) + 1) if each.qubits else ()
         column = max([front.get(wire, 0) for wire in wires], default=0)
         if each.condition:
             column = max(column, measured)  # a condition looks at what was measured before
-        if each.base == "measure":
+        if each.base == "measure":  # what it writes over was written before, and looked at
+            column = max(column, looked, *[written.get(clbit, 0) for clbit in each.clbits])
+            written.update(dict.fromkeys(each.clbits, column + 1))
             measured = max(measured, column + 1)
+        if each.condition:
+            looked = max(looked, column + 1)
         front.update(dict.fromkeys(wires, column + 1))
         places.append(column)
     return places
@@ -271,8 +276,10 @@ def _described(
         if name.lower().startswith("measure"):
             clbits = _values(operation, ("clbit", "clbits")) or [f"c[{qubit}]" for qubit in qubits]
             written = [f"c[{bit}]" if isinstance(bit, int) else text(bit) for bit in clbits]
-            yield Gate(name, "measure", targets=tuple(qubits), clbits=tuple(written))
+            made = Gate(name, "measure", targets=tuple(qubits), clbits=tuple(written))
         elif is_gate(name):
-            yield gate(name, qubits, given, controls=len(controls))
+            made = gate(name, qubits, given, controls=len(controls))
         else:
-            yield Gate(name, name.lower(), tuple([parameter(value) for value in given]), targets=tuple(qubits))
+            made = Gate(name, name.lower(), tuple([parameter(value) for value in given]), targets=tuple(qubits))
+        condition = operation.get("condition")
+        yield made if condition is None else made._replace(condition=text(condition))

@@ -185,7 +185,8 @@ class _DrawnProgram(Program):
             given = [*call.arguments, *call.operands]
             taken = zip(definition.parameters, given, strict=False)
             named = [self.qubits(operand, scope, call.line) for name, operand in taken if name in definition.qubits]
-            yield Gate(call.name, call.name, (), (), self.wires([qubit for part in named for qubit in part]))
+            wires = self.wires([qubit for part in named for qubit in part])
+            yield Gate(call.name, call.name, targets=wires, condition=condition)
             return
         values = [_value(argument, scope) for argument in call.arguments]
         n_controls, zeros, name = self.modified(call, scope)

@@ -9,20 +9,27 @@ from collections.abc import Iterable, Iterator
 
 from quantum_monitor.views.circuit_gates import SHAPES, Gate, GateList, Parameter
 
-_HEADER = 'OPENQASM 3.0;\ninclude "stdgates.inc";\n'
+_INCLUDE = 'include "stdgates.inc";'
+_HEADER = f"OPENQASM 3.0;\n{_INCLUDE}\n"
 _STANDARD = frozenset(
     """
     p x y z h s sdg t tdg sx rx ry rz cx cy cz cp crx cry crz ch swap ccx cswap cu CX phase cphase id u1 u2 u3 U gphase
     """.split()  # noqa: SIM905 - a table of names reads better than quoted strings
 )
-_RESERVED = _STANDARD | frozenset(
+_WORDS_OF_2 = frozenset(
     """
-    OPENQASM include defcalgrammar def cal defcal gate extern box let break continue if else end return for while in
-    switch case default pragma input output const readonly mutable qreg qubit creg bool bit int uint float angle complex
-    array void duration stretch inv pow ctrl negctrl durationof delay reset measure barrier true false nop pi tau euler
-    im sin cos tan arcsin arccos arctan exp log sqrt ceiling floor mod popcount rotl rotr sizeof real imag q c
+    OPENQASM include gate opaque qreg creg measure reset barrier if pi sin cos tan exp ln sqrt U CX
     """.split()  # noqa: SIM905 - as above
 )
+_NEW_WORDS = frozenset(  # of OpenQASM 3: names like any other in OpenQASM 2
+    """
+    defcalgrammar def cal defcal extern box let break continue else end return for while in switch case default pragma
+    input output const readonly mutable qubit bool bit int uint float angle complex array void duration stretch inv pow
+    ctrl negctrl durationof delay true false nop tau euler im arcsin arccos arctan log ceiling floor mod popcount rotl
+    rotr sizeof real imag
+    """.split()  # noqa: SIM905 - as above
+)
+_RESERVED = _STANDARD | _WORDS_OF_2 | _NEW_WORDS | {"q", "c"}
 _DEFINITIONS = {  # gates that stdgates.inc lacks, exact up to a global phase that no control can see
     "sxdg": "gate sxdg a { h a; sdg a; h a; }",
     "rot": "gate rot(x, y, z) a { rz(x) a; ry(y) a; rz(z) a; }",
@@ -73,7 +80,7 @@ def write_qasm(circuit: GateList) -> str:
     """Return a program of standard gates; others are declared with an empty body, and a comment that says so.
 
     Raises:
-        ValueError: a parameter that is no finite number.
+        ValueError: a parameter that is no finite number, or a gate with a condition.
     """
     writer = _Writer(circuit)
     lines = [line for gate in circuit.gates for line in writer.lines(gate)]
@@ -102,6 +109,11 @@ class _Writer:
 
     def lines(self, gate: Gate) -> Iterator[str]:
         wires = [f"q[{wire}]" for wire in gate.qubits]
+        if gate.condition:
+            raise ValueError(
+                f"{gate.name} has the condition {gate.condition}, which a description cannot say in OpenQASM; "
+                "log OpenQASM text or a circuit object"
+            )
         if gate.base == "measure":
             for wire, clbit in zip(wires, gate.clbits, strict=False):
                 yield f"c[{self.clbits.setdefault(clbit, len(self.clbits))}] = measure {wire};"
@@ -182,6 +194,8 @@ def is_qasm2(text: str) -> bool:
 def as_qasm3(text: str) -> str:
     """Return an OpenQASM 2 program in the words of OpenQASM 3, line by line; one of OpenQASM 3 as it is.
 
+    Names of its own that mean something else in OpenQASM 3, such as ``input``, get a number.
+
     Raises:
         ValueError: what has no counterpart: opaque gates.
     """
@@ -190,16 +204,36 @@ def as_qasm3(text: str) -> str:
     words = [match.group() for match in _WORDS.finditer(text)]
     if "opaque" in words:
         raise ValueError("an opaque gate has no counterpart in OpenQASM 3")
+    is_included = '"qelib1.inc"' in words
+    needs_gates = is_included or "CX" in words
     changed = {"^": "**", "ln": "log", '"qelib1.inc"': '"stdgates.inc"'}
+    clashes = _declared(words) & (_NEW_WORDS | _STANDARD if needs_gates else _NEW_WORDS)
+    for word in sorted(clashes | _formal(words) & _NEW_WORDS):
+        changed[word] = _free_word(word, {*words, *changed.values()})
     body = "".join([changed.get(word, word) for word in words])
-    return with_definitions(re.sub(r"OPENQASM\s+2(\.0)?\s*;", "OPENQASM 3.0;", body, count=1))
+    head = "OPENQASM 3.0;" if is_included or not needs_gates else f"OPENQASM 3.0;\n{_INCLUDE}"
+    return with_definitions(re.sub(r"OPENQASM\s+2(\.0)?\s*;", head, body, count=1))
+
+
+def _declared(words: Iterable[str]) -> set[str]:
+    """Return the names of gates and registers that a program declares."""
+    meant = [word for word in words if not word.isspace() and not word.startswith(("//", "/*"))]
+    return {word for before, word in itertools.pairwise(meant) if before in _DECLARES}
+
+
+def _formal(words: Iterable[str]) -> set[str]:
+    """Return what the gates that a program declares call their angles and qubits."""
+    names: set[str] = set()
+    is_head = False
+    for word in words:
+        is_head = word == "gate" or (is_head and word != "{")
+        names |= {word} if is_head else set()
+    return names
 
 
 def with_definitions(text: str) -> str:
     """Return a program with the definitions of the gates it uses that ``stdgates.inc`` lacks."""
-    include = 'include "stdgates.inc";'
-    words = [word for word in (match.group() for match in _WORDS.finditer(text)) if not word.isspace()]
-    declared = {word for before, word in itertools.pairwise(words) if before in _DECLARES}
-    needed = _DEFINITIONS.keys() & set(words) - declared
+    words = [match.group() for match in _WORDS.finditer(text)]
+    needed = _DEFINITIONS.keys() & set(words) - _declared(words)
     definitions = [_DEFINITIONS[name] for name in _DEFINITIONS if name in needed]
-    return text.replace(include, "\n".join([include, *definitions]), 1)
+    return text.replace(_INCLUDE, "\n".join([_INCLUDE, *definitions]), 1)

@@ -13,6 +13,7 @@ from quantum_monitor.names import text
 from quantum_monitor.physics import CircuitFacts, circuit_facts
 from quantum_monitor.physics.qasm_parser import parse
 from quantum_monitor.physics.qasm_syntax import Register
+from quantum_monitor.views.circuit_bulk import bulk
 from quantum_monitor.views.circuit_frameworks import as_circuit, framework_of
 from quantum_monitor.views.circuit_gates import Gate, GateList, read_description
 from quantum_monitor.views.circuit_program import read_program
@@ -37,7 +38,8 @@ class _Circuit(NamedTuple):
         unknown: why facts are missing; empty if they are not.
         read: its first gates, up to a number; None of a circuit that is known by its totals only.
         qasm: its OpenQASM, from its gates.
-        draw: the text drawing of its framework; None of texts and descriptions.
+        draw: the text drawing of its framework; None of texts and descriptions, and where it takes long.
+        unwritten: why its framework is not asked for OpenQASM; empty if it is.
     """
 
     source: str
@@ -46,6 +48,7 @@ class _Circuit(NamedTuple):
     read: Callable[[int], GateList] | None
     qasm: Callable[[GateList], str]
     draw: Callable[[], str] | None = None
+    unwritten: str = ""
 
 
 def circuit_files(circuit: Any, *, name: str = "") -> dict[str, str]:
@@ -61,7 +64,9 @@ def circuit_files(circuit: Any, *, name: str = "") -> dict[str, str]:
         (drawings), and always ``circuit.json``: ``name``, ``source``, ``qubits``, ``depth``, ``two_qubit_depth``,
         ``gates`` and ``two_qubit_gates`` as `circuit_facts` has them (None is not known), ``gate_counts`` and
         ``parameters`` (gates by name, and how many parameters they have, as written: what is defined elsewhere is one
-        gate), and ``left_out``: file or fact to the reason why it is missing.
+        gate), and ``left_out``: file or fact to the reason why it is missing. What takes a framework long is left
+        out: OpenQASM of more than 512 elements of matrices and state vectors (a unitary on 5 qubits, say), and of that
+        many of state vectors the counts of gates, too.
 
     Raises:
         ValueError: no circuit at all, with the field, the value and the mend.
@@ -84,10 +89,18 @@ def _known(circuit: Any) -> _Circuit:
         return _known_text(circuit)
     framework = framework_of(circuit)
     if framework is not None:
-        facts, unknown = _facts(circuit)
+        held = bulk(framework.name, circuit)
+        unknown = held.too_much_to_count()
+        facts, unknown = (CircuitFacts(), unknown) if unknown else _facts(circuit)
         read, qasm, draw = framework.read, framework.qasm, framework.draw
         return _Circuit(
-            framework.source(), facts, unknown, lambda _: read(circuit), lambda _: qasm(circuit), lambda: draw(circuit)
+            framework.source(),
+            facts,
+            unknown,
+            lambda _: read(circuit),
+            lambda _: qasm(circuit),
+            None if held.too_much_to_count() else lambda: draw(circuit),
+            held.too_much(),
         )
     facts = circuit_facts(circuit)
     described = isinstance(circuit, (list, tuple)) or (isinstance(circuit, Mapping) and "gates" in circuit)
@@ -143,7 +156,9 @@ def _show(
         facts["gate_counts"] = dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
         facts["parameters"] = sum(len(gate.parameters) for gate in gates if gate.counts)
     makers: dict[str, Callable[[], str]] = {}
-    if long and not known.source.startswith("OpenQASM"):
+    if known.unwritten:
+        left_out["circuit.qasm"] = known.unwritten
+    elif long and not known.source.startswith("OpenQASM"):
         left_out["circuit.qasm"] = too_long
     else:
         makers["circuit.qasm"] = lambda: known.qasm(circuit._replace(gates=gates))
