@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -78,7 +79,12 @@ class Shelf:
         with self._book.open("a") as book:
             book.write(json.dumps({"run": self._run, **entry}) + "\\n")
 """
-IMPATIENT = "import sys; from quantum_monitor import cli, cli_sync; cli_sync._PAUSES = (0.0, 0.0); sys.exit(cli.main())"
+IMPATIENT = """
+import sys
+from quantum_monitor import cli, cli_sync
+cli_sync._PAUSES = (0.0,) * len(cli_sync._PAUSES)
+sys.exit(cli.main())
+"""
 
 Completed = subprocess.CompletedProcess[str]
 Sync = Callable[..., Completed]
@@ -332,11 +338,11 @@ def test_a_short_trouble_is_tried_again(make_run: MakeRun, sync: Sync, book: Any
 def test_a_run_that_fails_is_one_line_and_the_next_is_delivered(make_run: MakeRun, sync: Sync, book: Any) -> None:
     make_run("a\x1b[2J", age=10)
     make_run("b")
-    completed = sync(stumbles=3)
+    completed = sync(stumbles=4)
     assert completed.returncode == 1
     assert completed.stderr.count("\n") == 1
     assert completed.stderr.startswith("quantum-monitor: h2/a?[2J (")
-    assert "to shelf: RuntimeError: stumble 3?over ?[31ma?[2J; what was delivered stays delivered" in completed.stderr
+    assert "to shelf: RuntimeError: stumble 4?over ?[31ma?[2J; what was delivered stays delivered" in completed.stderr
     assert {entry["run"] for entry in book()} == {"id-b"}
     assert sync().returncode == 0
     assert len(rows(book())) == 6
@@ -511,17 +517,59 @@ def test_the_password_that_a_run_does_not_tell_comes_from_the_environment(
     run = make_run("a", tracking={"mlflow": {"tracking_uri": "http://tracking.test/x"}})
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@tracking.test/x")
     assert mlflow_options(run)["tracking_uri"] == "http://me:secret@tracking.test/x"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@elsewhere.test/x")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@tracking.test:80/y")
     assert mlflow_options(run)["tracking_uri"] == "http://tracking.test/x"
+
+
+@pytest.mark.parametrize(
+    "here", ["http://me:s3cret@elsewhere.test", "https://tracking.test", "http://tracking.test:81"]
+)
+def test_what_the_environment_has_for_one_server_goes_to_no_other_that_a_run_names(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, here: str
+) -> None:
+    run = make_run("a", tracking={"mlflow": {"tracking_uri": "http://tracking.test"}})
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", here)
+    with pytest.raises(recorded.UndecidedError, match=r"names http://tracking\.test, .*--tracking-uri") as raised:
+        mlflow_options(run)
+    assert "s3cret" not in str(raised.value)
+    assert mlflow_options(run, tracking_uri="http://tracking.test")["tracking_uri"] == "http://tracking.test"
+
+
+def test_an_address_that_was_not_kept_is_asked_for_unless_the_environment_has_it(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run("a", tracking={"mlflow": {"tracking_uri": ""}})
+    with pytest.raises(recorded.UndecidedError, match="--tracking-uri"):
+        mlflow_options(run)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking.test")
+    assert mlflow_options(run)["tracking_uri"] == "http://tracking.test"
 
 
 def test_a_run_of_the_persons_own_is_attached_to_on_its_own_server_only(make_run: MakeRun) -> None:
     told = {"tracking_uri": "http://tracking.test", "attach_to": "f00", "experiment": "h2"}
     run = make_run("a", tracking={"mlflow": told})
-    assert mlflow_options(run) == told
-    assert mlflow_options(run, tracking_uri="http://me:secret@tracking.test")["attach_to"] == "f00"
+    assert mlflow_options(run) == {"tracking_uri": "http://tracking.test", "attached_to": "f00", "experiment": "h2"}
+    assert mlflow_options(run, tracking_uri="http://me:secret@tracking.test")["attached_to"] == "f00"
     elsewhere = mlflow_options(run, tracking_uri="http://elsewhere.test")
     assert elsewhere == {"tracking_uri": "http://elsewhere.test", "experiment": "h2"}
+
+
+@pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")  # MLflow's use of SQLAlchemy
+def test_a_store_of_artifacts_that_takes_nothing_does_not_keep_a_run_open_in_mlflow(
+    make_run: MakeRun, sync: Sync, tmp_path: Path
+) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    (tmp_path / "file").touch()
+    client = mlflow.MlflowClient(uri)
+    experiment = client.create_experiment("h2", f"file://{tmp_path}/file/below")
+    make_run("a", summary={"best": 1})
+    completed = sync("--to", "mlflow", "--tracking-uri", uri)
+    assert "quantum_monitor/summary.json cannot be uploaded: NotADirectoryError" in completed.stderr
+    runs = "SELECT status, value FROM runs JOIN latest_metrics USING (run_uuid) WHERE experiment_id = ?"
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection:
+        assert connection.execute(runs, (experiment,)).fetchall() == [("FINISHED", 2.0)]
+    assert "up to date" in sync("--to", "mlflow", "--tracking-uri", uri).stdout
 
 
 KILLED_TRAINING = """

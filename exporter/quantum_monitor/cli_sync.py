@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from quantum_monitor.trackers.delivery import Delivery, Progress
     from quantum_monitor.trackers.recorded import Elsewhere
 
-_PAUSES = (1.0, 2.0)  # before the second try and the third
+# Before each further try: one more than a delivery takes to do without a store of artifacts that takes nothing.
+_PAUSES = (1.0, 2.0, 2.0)
 _UNREACHABLE_AT_MOST = 3
 _ERROR_LENGTH = 1_000
 _SHORT_ID = 8

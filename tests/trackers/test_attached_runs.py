@@ -195,6 +195,33 @@ def test_the_persons_own_wandb_run_holds_their_rows_and_ours_holds_ours(folder: 
     assert not any("by_hand" in row for run in ours for row in run.rows)
 
 
+SEVERAL = """
+import mlflow
+mlflow.set_tracking_uri("sqlite:///theirs.db")
+mlflow.set_experiment("theirs")
+monitor = new_monitor()
+ids = []
+with mlflow.start_run() as theirs:
+    for bond in (0.7, 0.8):
+        with monitor.start_run(f"bond-{bond}"):
+            monitor.log_model("ansatz", np.full(3, bond), register_as="h2-ansatz")
+            train(monitor)
+            ids.append(monitor.run_path.name)
+client = mlflow.MlflowClient()
+models = [client.download_artifacts(theirs.info.run_id, f"{folder}models/ansatz/parameters.npz")
+          for folder in ("", f"{ids[1][:8]}/")]
+bonds = [float(next(iter(np.load(path).values()))[0]) for path in models]
+versions = client.search_model_versions("name = 'h2-ansatz'")
+print(json.dumps([ids, bonds, sorted(version.tags["quantum.artifact"] for version in versions)]))
+"""
+
+
+def test_runs_in_one_run_of_theirs_have_their_models_each(tmp_path: Path) -> None:
+    ids, bonds, versions = said_by(SEVERAL, tmp_path)
+    assert bonds == [0.7, 0.8]
+    assert versions == sorted(f"{run_id}/1" for run_id in ids)
+
+
 EVERYTHING = """
 monitor = new_monitor(enable_wandb=True, wandb_mode="offline", tracking_uri="sqlite:///ours.db",
                       delivery_timeout=0, delivery_grace=0)

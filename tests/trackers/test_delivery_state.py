@@ -146,3 +146,13 @@ def test_without_a_disk_the_state_is_the_callers(tmp_path: Path) -> None:
     file.save(FULL)
     assert file.load() == State(tracker="mlflow", destination=HERE)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_states_that_is_a_link_is_not_written_to(tmp_path: Path) -> None:
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    run.mkdir()
+    elsewhere.mkdir()
+    (run / "trackers").symlink_to(elsewhere)
+    with pytest.raises(OSError, match="is a link"):
+        StateFile(run, "file", "file x").lock()
+    assert list(elsewhere.iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import secrets
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 import requests
 
+from quantum_monitor.faults import FAULTS
 from quantum_monitor.store.artifacts import Artifact
 from quantum_monitor.trackers.mlflow import tracker
 from quantum_monitor.trackers.protocol import Batch, RejectedError, Row, TrackedRun, Tracker, UnusableError
@@ -254,6 +256,34 @@ def test_a_run_that_is_known_is_found_wherever_it_is_now(server: Place) -> None:
     assert server.tracker().open(run._replace(experiment="another"), known).known == known
 
 
+def test_a_run_of_somebody_else_is_not_written_into_whatever_a_state_file_or_a_run_says(place: Place) -> None:
+    colleagues = place.client.create_run(
+        place.client.create_experiment(f"colleague {secrets.token_hex(4)}")
+    ).info.run_id
+    run = a_run()
+    for options, known in (
+        ({}, {"run_id": colleagues}),
+        ({"attached_to": colleagues}, {}),
+        ({"attached_to": "../x"}, {}),
+    ):
+        one = place.tracker(**options)
+        run_id = one.open(run, known).known["run_id"]
+        one.deliver(Batch(rows({"loss": 9e9}), {"lr": 1}, {}))
+        one.close("completed", {}, ended=STARTED)
+        assert place.client.get_run(run_id).data.tags["quantum.run_id"] == run.run_id
+    found = place.client.get_run(colleagues)
+    assert (found.info.status, found.data.metrics, found.data.params) == ("RUNNING", {}, {})
+    assert not [name for name in found.data.tags if name.startswith("quantum.")]
+
+
+def test_a_tag_of_the_persons_does_not_hide_the_run_from_its_next_delivery(server: Place) -> None:
+    run = a_run()
+    one = server.tracker()
+    known = one.open(run, {}).known
+    one.deliver(Batch([], {}, {"quantum.run_id": "mine"}))
+    assert server.tracker().open(run, known).known == known
+
+
 def test_a_run_that_MLflow_has_forgotten_is_created_anew_and_says_that_it_holds_nothing(file: Place) -> None:
     run = a_run()
     known = file.tracker().open(run, {}).known
@@ -368,6 +398,49 @@ def test_a_run_of_the_users_is_left_open_by_a_later_delivery_that_knows_nothing(
     assert server.client.get_run(run_id).info.status == "RUNNING"
 
 
+def test_runs_in_one_run_of_the_users_take_nothing_from_each_other(place: Place, model: Path, tmp_path: Path) -> None:
+    users = place.client.create_run(place.client.create_experiment(f"mine {secrets.token_hex(4)}")).info.run_id
+    name = f"h2-{secrets.token_hex(4)}"
+    runs = [a_run(run_id=run_id) for run_id in ("abcdefgh1", "12345678a", "12345678b")]
+    (tmp_path / "report.html").write_text("report")
+    known: dict[str, Any] = {}
+    for run in [*runs, *runs]:  # each is gone on with after the others
+        # As the training has it, and then as `sync` does, with nothing but what the run tells.
+        one = place.tracker(**{"attached_to" if run.run_id in known else "attach_to": users})
+        known[run.run_id] = one.open(run, {}).known["run_id"]
+        one.attach(an_artifact(1, "model", model, register_as=name))
+        one.attach(an_artifact(0, "report", tmp_path / "report.html"))
+        one.close("completed", {"run": run.run_id}, ended=STARTED)
+    assert set(known.values()) == {users}
+    kinds = (
+        "models/vqe/metadata.json",
+        "models/vqe/parameters.npz",
+        "quantum_monitor/summary.json",
+        "reports/report.html",
+    )
+    folders = ("", "12345678/", "12345678b/")
+    assert files(place, users) == sorted(f"{folder}{kind}" for folder in folders for kind in kinds)
+    for run, folder in zip(runs, folders, strict=True):
+        summary = place.client.download_artifacts(users, f"{folder}quantum_monitor/summary.json", tmp_path)
+        assert json.loads(Path(summary).read_text()) == {"run": run.run_id}
+    versions = place.client.search_model_versions(f"name = '{name}'")
+    assert {version.tags["quantum.artifact"] for version in versions} == {f"{run.run_id}/1" for run in runs}
+    assert len({version.source for version in versions}) == len(versions) == 3
+
+
+def test_a_run_of_ours_that_the_user_goes_on_with_keeps_its_places(file: Place, model: Path) -> None:
+    first, second = a_run(), a_run()
+    one, run_id = opened(file, first)
+    one.attach(an_artifact(1, "model", model))
+    later, _ = opened(file, second, attach_to=run_id)
+    later.attach(an_artifact(1, "model", model))
+    again = file.tracker()
+    assert again.open(first, {"run_id": run_id}).known == {"run_id": run_id}
+    again.attach(an_artifact(1, "model", model))
+    tops = {path.partition("/")[0] for path in files(file, run_id)}
+    assert tops == {"models", second.run_id[:8]}
+
+
 # Artifacts and model versions
 
 
@@ -429,6 +502,22 @@ def test_an_artifact_that_has_gone_is_refused(server: Place, tmp_path: Path) -> 
     one, _ = opened(server, a_run())
     with pytest.raises(RejectedError, match="is gone"):
         one.attach(an_artifact(1, "file", tmp_path / "nothing.txt"))
+
+
+def test_a_store_of_artifacts_that_takes_nothing_does_not_keep_a_run_open(file: Place, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    run = a_run(experiment=f"broken {secrets.token_hex(4)}")
+    experiment = file.client.create_experiment(run.experiment, f"file://{tmp_path}/file/below")
+    one = file.tracker()
+    for _ in range(2):
+        one.open(run, {})
+        with pytest.raises(Exception, match="NotADirectory"):
+            one.close("completed", {"a": 1}, ended=STARTED)
+    one.open(run, {})
+    before = FAULTS.errors["mlflow"]
+    one.close("completed", {"a": 1}, ended=STARTED)
+    assert FAULTS.errors["mlflow"] == before + 1
+    assert file.client.search_runs([experiment])[0].info.status == "FINISHED"
 
 
 def test_a_model_is_registered_once_and_its_next_state_is_the_next_version(place: Place, model: Path) -> None:

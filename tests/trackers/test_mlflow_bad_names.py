@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from quantum_monitor.trackers import mlflow_names as names
 from quantum_monitor.trackers import mlflow_uri
 from quantum_monitor.trackers.mlflow import tracker
-from quantum_monitor.trackers.protocol import Batch, Row, TrackedRun
+from quantum_monitor.trackers.protocol import Batch, Row, TrackedRun, UnusableError
 from tests.trackers.mlflow_server import MlflowServer
 
 HOSTILE = [
@@ -184,10 +184,22 @@ def test_parameters_of_any_kind_become_text() -> None:
         ("file:runs", "file://{here}/runs"),
         ("/data/runs", "file:///data/runs"),
         (None, "sqlite:///{here}/mlflow.db"),
+        ("sqlite:////data/me@lab/mlflow.db", "sqlite:////data/me@lab/mlflow.db"),
+        ("runs@lab", "file://{here}/runs%40lab"),
+        ("alice:s3cret@mlflow.lab.example:5000", "mlflow (address not shown)"),
+        ("http://bob:12/s3cret@host/", "mlflow (address not shown)"),
+        ("http://bob:12#s3cret@host/", "mlflow (address not shown)"),
+        ("http://bob:12?s3cret@host/", "mlflow (address not shown)"),
     ],
 )
 def test_the_destination_is_in_full_and_tells_no_secret(given: str | None, shown: str, tmp_path: Path) -> None:
     assert tracker({"tracking_uri": given}).destination == shown.format(here=tmp_path)
+
+
+def test_an_address_that_may_be_half_a_password_is_not_used() -> None:
+    with pytest.raises(UnusableError, match="%40 for @") as raised:
+        tracker({"tracking_uri": "http://bob:12/s3cret@host/"}).open(TrackedRun("a", "a", "h2", 0.0, None, {}), {})
+    assert "s3cret" not in str(raised.value)
 
 
 def test_the_environment_tells_where_runs_go_unless_an_option_does(monkeypatch: pytest.MonkeyPatch) -> None:

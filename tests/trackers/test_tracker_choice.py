@@ -152,7 +152,7 @@ def test_mlflow_goes_where_it_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_wandb_gets_its_settings() -> None:
     options = {"wandb_project": "p", "wandb_entity": "e", "wandb_group": "g", "wandb_mode": "offline"}
-    expected = {"project": "p", "entity": "e", "group": "g", "mode": "offline"}
+    expected = {"project": "p", "entity": "e", "group": "g", "mode": "offline", "base_url": "https://api.wandb.ai"}
     assert chosen(enable_mlflow=False, enable_wandb=True, **options) == {"wandb": expected}
     with pytest.raises(ConfigurationError, match="wandb_mode: 'on' is not known; give one of online, offline"):
         load_settings({"wandb_mode": "on"})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,11 +12,17 @@ from typing import Any
 
 import pytest
 
+from quantum_monitor.config import load_settings
 from quantum_monitor.store.artifacts import Artifact
+from quantum_monitor.store.reader import StoredRun
+from quantum_monitor.trackers import choice, recorded, wandb_place
 from quantum_monitor.trackers.protocol import Batch, RejectedError, Row, TrackedRun, UnusableError
+from quantum_monitor.trackers.state import StateFile
 from quantum_monitor.trackers.wandb import WandbTracker, tracker
+from quantum_monitor.trackers.wandb_journal import Journal
 from quantum_monitor.trackers.wandb_names import metric_name, path_name
-from tests.trackers.wandb_files import files, written
+from tests.trackers.conftest import NewStore
+from tests.trackers.wandb_files import files, logged, records, written
 
 ENDED = 1_700_000_100.0
 SVG = "<svg xmlns='http://www.w3.org/2000/svg'><text>ansatz</text></svg>"
@@ -208,16 +216,221 @@ def test_pictures_pages_circuits_and_models_are_shown_and_take_no_row_s_place(ru
     assert by_type["model"].manifest.contents[0].local_path == str(model / "parameters.json")
 
 
-@pytest.mark.parametrize("content", [None, b"no picture"])
-def test_an_artifact_that_is_gone_or_broken_is_refused_for_good(run: TrackedRun, content: bytes | None) -> None:
-    path = run_directory(run) / "photo.png"
-    if content is not None:
-        path.write_bytes(content)
+def test_an_artifact_that_is_gone_is_refused_for_good(run: TrackedRun) -> None:
     to = offline()
     to.open(run, {})
     with pytest.raises(RejectedError, match="photo"):
-        to.attach(Artifact(1, "figure", "photo", path, ENDED, {}))
+        to.attach(Artifact(1, "figure", "photo", run_directory(run) / "photo.png", ENDED, {}))
     to.close("completed", {}, ended=ENDED)
+
+
+def test_a_file_that_is_no_picture_for_all_its_name_is_kept_and_not_shown(run: TrackedRun) -> None:
+    to = offline()
+    to.open(run, {})
+    to.attach(logged(run_directory(run), "photo.png", "figure", "no picture"))
+    to.close("completed", {}, ended=ENDED)
+    found = written(run_directory(run))
+    assert [artifact.name for artifact in found.artifacts] == ["figure-photo.png"]
+    assert found.rows == []
+
+
+def test_pictures_that_no_step_is_left_for_are_refused_and_kept_as_files(run: TrackedRun, tmp_path: Path) -> None:
+    drawing = tmp_path / "a.svg"
+    drawing.write_text(SVG)
+    to = offline()
+    to.open(run, {})
+    for number in range(1, 1000):
+        to.attach(Artifact(number, "report", "a", drawing, ENDED, {}))
+    with pytest.raises(RejectedError, match="999 pictures follow record 0"):
+        to.attach(Artifact(1000, "figure", "too many", drawing, ENDED, {}))
+    to.deliver(Batch(training(1, 1), {}, {}))
+    to.attach(Artifact(1001, "figure", "later", drawing, ENDED, {}))
+    to.close("completed", {}, ended=ENDED)
+    found = written(run_directory(run))
+    assert len([line for line in found.rows if "report/_type" in line]) == 999
+    assert [line["_step"] for line in found.rows][-2:] == [1000, 1001]
+    assert len(found.artifacts) == 2
+
+
+# A run's folder may come from anywhere
+
+
+@pytest.mark.parametrize(
+    "link", ["trackers", "trackers/wandb-x.jsonl", "wandb", "wandb/offline-run-1", "wandb/offline-run-1/run-3f2a.wandb"]
+)
+def test_a_link_in_a_run_s_folder_is_refused_and_what_it_leads_to_left_alone(
+    run: TrackedRun, tmp_path: Path, link: str
+) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "file").write_text("theirs")
+    path = run_directory(run) / link
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(theirs / "file" if path.suffix else theirs)
+    with pytest.raises(OSError, match="links in it are refused"):
+        offline().open(run, {})
+    assert [(file.name, file.read_text()) for file in theirs.iterdir()] == [("file", "theirs")]
+
+
+@pytest.mark.parametrize("where", ["the journal", "its folder"])
+def test_a_journal_is_not_written_or_read_over_a_link(run: TrackedRun, tmp_path: Path, where: str) -> None:
+    journal = Journal(run_directory(run), "there")
+    journal.config({"mine": 1})
+    (file,) = (run_directory(run) / "trackers").iterdir()
+    link = file if where == "the journal" else file.parent
+    theirs = tmp_path / "theirs"
+    link.rename(theirs)
+    link.symlink_to(theirs)
+    for touch in (lambda: journal.config({"lr": 0.1}), journal.read):
+        with pytest.raises(OSError, match=r"symbolic links|Not a directory"):
+            touch()
+    lines = next(theirs.iterdir()) if theirs.is_dir() else theirs
+    assert lines.read_text().split() == ['{"config":', '{"mine":', "1}}"]
+
+
+def test_a_journal_that_is_a_pipe_is_refused_at_once(run: TrackedRun) -> None:
+    journal = Journal(run_directory(run), "there")
+    journal.config({"mine": 1})
+    (file,) = (run_directory(run) / "trackers").iterdir()
+    file.unlink()
+    os.mkfifo(file)
+    for touch in (lambda: journal.config({"lr": 0.1}), journal.read):
+        with pytest.raises(OSError, match=r"is not a file|No such device"):
+            touch()
+
+
+def test_a_journal_brings_nothing_that_the_run_s_own_index_does_not_name(run: TrackedRun, tmp_path: Path) -> None:
+    secret = tmp_path / "id_rsa"
+    secret.write_text("secret")
+    (run_directory(run) / "report.html").symlink_to(secret)
+    mine = logged(run_directory(run))
+    journal = Journal(run_directory(run), "there")
+    for number in (0, mine.number, 7):
+        journal.artifact(mine._replace(number=number))
+    (file,) = (run_directory(run) / "trackers").iterdir()
+    named = {**mine._asdict(), "path": str(secret)}
+    with file.open("a") as lines:
+        lines.write(json.dumps({"artifact": named}) + "\n[1]\n{\n" + "[" * 100_000)
+    assert Journal(run_directory(run), "there").read() == ({}, [mine])
+    journal.config({"after": "a line that a kill tore"})
+    assert journal.read() == ({"after": "a line that a kill tore"}, [mine])
+
+
+@pytest.mark.parametrize("project", ["", "p"])
+def test_a_file_of_wandb_s_that_is_not_this_run_s_is_neither_cut_nor_counted(run: TrackedRun, project: str) -> None:
+    to = offline(project="p")
+    to.open(run._replace(run_id="other"), {})
+    to.deliver(Batch(training(1, 3), {}, {}))
+    to.close("completed", {}, ended=ENDED)
+    (other,) = files(run_directory(run))
+    theirs = other.with_name("run-3f2a.wandb")
+    other.rename(theirs)
+    theirs.write_bytes(theirs.read_bytes() + b"torn" if project else b"no file of W&B's")
+    before = theirs.read_bytes()
+    to = offline(project="p")
+    assert to.open(run, {}).cursor == 0
+    to.close("completed", {}, ended=ENDED)
+    assert theirs.read_bytes() == before
+
+
+# The place is decided when the run starts
+
+
+def chosen(**options: Any) -> dict[str, Any]:
+    return choice.chosen(load_settings({"enable_mlflow": False, "enable_wandb": True, **options}))["wandb"]
+
+
+def test_a_run_goes_where_its_own_environment_says_whatever_that_of_the_delivery_is(
+    run: TrackedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    without = chosen()
+    monkeypatch.setenv("WANDB_PROJECT", "one")
+    monkeypatch.setenv("WANDB_ENTITY", "me")
+    monkeypatch.setenv("WANDB_BASE_URL", "http://u:s3cret@127.0.0.1:1")
+    options = chosen(wandb_group="g")
+    place = {"project": "one", "entity": "me", "mode": "offline", "base_url": "http://127.0.0.1:1"}
+    assert options == {**place, "group": "g"}
+    assert choice.without_secrets({"wandb": options}) == {"wandb": options}
+    for name in ("PROJECT", "ENTITY"):
+        monkeypatch.setenv(f"WANDB_{name}", "two")
+    monkeypatch.setenv("WANDB_MODE", "online")
+    headers = []
+    for run_id, decided in (("a", options), ("b", without)):
+        to = tracker(decided)
+        to.open(run._replace(run_id=run_id), {})
+        to.close("completed", {}, ended=ENDED)
+    for file in files(run_directory(run)):
+        headers += [record.run for record in records(file) if record.WhichOneof("record_type") == "run"]
+    found = {header.run_id: (header.project, header.entity) for header in headers}
+    assert found == {"a": ("one", "me"), "b": (path_name(run.experiment), "")}
+
+
+def test_a_mode_that_there_is_not_is_said_by_the_tracker_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "onlin")
+    options = chosen()
+    monkeypatch.delenv("WANDB_MODE")
+    with pytest.raises(UnusableError, match="'onlin'"):
+        tracker(options)
+
+
+def stored(new_store: NewStore, **told: str) -> StoredRun:
+    store = new_store(tracking={"wandb": told})
+    return StoredRun(store.directory)
+
+
+def later(run: StoredRun, **given: Any) -> dict[str, Any]:
+    return recorded.options("wandb", run, load_settings(given))
+
+
+HERE = {"project": "one", "entity": "", "mode": "online", "base_url": "https://api.wandb.ai"}
+
+
+def test_a_later_sync_goes_where_the_run_went(new_store: NewStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = stored(new_store, **HERE)
+    for name in ("PROJECT", "ENTITY"):
+        monkeypatch.setenv(f"WANDB_{name}", "two")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert tracker(later(run)).destination == "wandb online api.wandb.ai/(default)/one"
+    assert tracker(later(run, wandb_project="three")).destination == "wandb online api.wandb.ai/(default)/three"
+
+
+def test_what_tells_no_place_goes_where_it_was_delivered_to(new_store: NewStore) -> None:
+    run = stored(new_store)
+    assert later(run) == {}
+    places = ["wandb offline (experiment)", "wandb online h:1/me/a/b"]
+    for place, told in zip(places, ({"project": ""}, {"project": "a/b", "entity": "me"}), strict=True):
+        state = StateFile(run.directory, "wandb", place)
+        (run.directory / "trackers").mkdir(exist_ok=True)
+        state.save(state.load())
+        assert later(run) == {**told, "mode": place.split()[1]}
+        if place == places[0]:
+            next((run.directory / "trackers").iterdir()).rename(run.directory / "kept")
+    (run.directory / "kept").rename(run.directory / "trackers" / "wandb-0.json")
+    with pytest.raises(recorded.UndecidedError, match="wandb_project"):
+        later(run)
+    assert later(run, wandb_mode="offline") == {"mode": "offline"}
+
+
+def test_the_key_is_not_shown_to_a_server_that_a_run_names(
+    new_store: NewStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = stored(new_store, **{**HERE, "base_url": "http://evil:1"})
+    with pytest.raises(recorded.UndecidedError, match="WANDB_BASE_URL"):
+        later(run)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://mine:1")
+    assert tracker(later(run)).destination.startswith("wandb online mine:1/")
+
+
+@pytest.mark.parametrize("secret", ["k" * 40, "kkk", "user:p%40ss", "p%40ss", "p@ss", "in-settings"])
+def test_no_key_and_no_password_is_told(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    with_key(monkeypatch)
+    with_netrc(monkeypatch)
+    Path("wandb").mkdir()
+    Path("wandb/settings").write_text("[default]\napi_key = in-settings\n")
+    monkeypatch.setenv("WANDB_BASE_URL", "http://user:p%40ss@127.0.0.1:8080")
+    place = wandb_place.find({})
+    assert wandb_place.without_secrets(f"refused: <{secret}>!", place) == "refused: <(key)>!"
 
 
 def test_several_runs_are_open_at_once_and_the_person_s_own_run_stays_theirs(run: TrackedRun, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 from quantum_monitor.trackers.protocol import UnusableError
 from quantum_monitor.trackers.wandb import tracker
 from tests.server_process import eventually
-from tests.trackers.wandb_files import files, written
+from tests.trackers.wandb_files import files, logged, written
 from tests.trackers.wandb_server import FakeWandb, fake_wandb
 
 CHILD = Path(__file__).with_name("wandb_child.py")
@@ -113,8 +113,8 @@ def is_gone(pid: int) -> bool:
 def test_a_delivery_process_that_is_killed_again_and_again_leaves_no_gap_and_no_double(
     tmp_path: Path, start: type[Child]
 ) -> None:
-    run, model = tmp_path / "run", tmp_path / "model.json"
-    model.write_text("[0.1]")
+    run = tmp_path / "run"
+    logged(run)
     handed = 0
     for count in (40, 400, 3):
         child = start(run)
@@ -122,7 +122,7 @@ def test_a_delivery_process_that_is_killed_again_and_again_leaves_no_gap_and_no_
         assert child.cursor <= handed
         handed = child.cursor + count
         assert child.do(f"rows {child.cursor + 1} {handed}") == "done"
-        assert child.do(f"artifact {model}") == "done"
+        assert child.do("artifacts") == "done"
         child.kill()
     last = start(run)
     assert last.cursor is not None
@@ -138,11 +138,11 @@ def test_a_delivery_process_that_is_killed_again_and_again_leaves_no_gap_and_no_
 def test_parameters_and_artifacts_that_a_kill_swallowed_are_handed_over_by_the_next_session(
     tmp_path: Path, start: type[Child]
 ) -> None:
-    run, model = tmp_path / "run", tmp_path / "model.json"
-    model.write_text("[0.1]")
+    run = tmp_path / "run"
+    logged(run)
     child = start(run)
     child.do("rows 1 3")
-    child.do(f"artifact {model}")
+    child.do("artifacts")
     child.kill()
     for file in files(run):
         file.unlink()  # nothing of it had been written yet
@@ -152,6 +152,23 @@ def test_parameters_and_artifacts_that_a_kill_swallowed_are_handed_over_by_the_n
     found = written(run)
     assert found.config["last"] == 3
     assert [artifact.name for artifact in found.artifacts] == ["vqe"]
+
+
+def test_a_run_that_was_moved_after_a_kill_has_its_artifacts_all_the_same(tmp_path: Path, start: type[Child]) -> None:
+    run, moved = tmp_path / "run", tmp_path / "elsewhere"
+    logged(run)
+    (run / "report.html").write_text("<p>report</p>")
+    child = start(run)
+    child.do("artifacts")
+    child.do("report")
+    child.kill()
+    for file in files(run):
+        file.unlink()  # nothing of it had been written yet
+    run.rename(moved)
+    start(moved).do("close killed")
+    found = written(moved)
+    assert [artifact.name for artifact in found.artifacts] == ["vqe"]
+    assert [line for line in found.rows if "report/_type" in line]
 
 
 def test_w_and_b_s_process_killed_is_an_error_at_once_and_delivery_goes_on(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """A delivery process to be killed: opens a run, hands over rows, says how far it is, and waits for more on stdin.
 
-Arguments: the run's directory, the mode. Each line of stdin is a command: ``rows FIRST LAST``, ``artifact PATH``,
-``close STATUS``, ``core`` (W&B's process), ``leave`` (without a farewell).
+Arguments: the run's directory, the mode. Each line of stdin is a command: ``rows FIRST LAST``, ``artifacts`` (those
+of the run's index), ``report``, ``close STATUS``, ``core`` (W&B's process), ``leave`` (without a farewell).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from quantum_monitor.store.artifacts import Artifact
+from quantum_monitor.store import artifacts
 from quantum_monitor.trackers.protocol import Batch, Row, TrackedRun
 from quantum_monitor.trackers.wandb import tracker
 
@@ -27,8 +27,11 @@ def main(directory: str, mode: str) -> None:
             first, last = map(int, arguments)
             rows = [Row(n, 1_700_000_000.0 + n, n, "training", {"loss": 1 / n}, {}) for n in range(first, last + 1)]
             to.deliver(Batch(rows, {"last": last}, {}))
-        elif command == "artifact":
-            to.attach(Artifact(1, "model", "vqe", Path(arguments[0]), 1.0, {}))
+        elif command == "artifacts":
+            for artifact in artifacts.read(directory):
+                to.attach(artifact)
+        elif command == "report":
+            to.attach(artifacts.Artifact(0, "report", "report.html", Path(directory) / "report.html", 1.0, {}))
         elif command == "close":
             to.close(arguments[0], {}, ended=1.0)
         elif command == "core":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -28,12 +29,7 @@ def chosen(settings: Settings) -> dict[str, Options]:
     if settings.enable_mlflow is not False and _installed("mlflow", asked=asked):
         trackers["mlflow"] = _mlflow(settings)
     if settings.enable_wandb and _installed("wandb", asked=True):
-        trackers["wandb"] = {
-            "project": settings.wandb_project,
-            "entity": settings.wandb_entity,
-            "group": settings.wandb_group,
-            "mode": settings.wandb_mode,
-        }
+        trackers["wandb"] = _wandb(settings)
     for name, options in (settings.trackers or {}).items():
         trackers[name] = dict(options)
     return trackers
@@ -72,6 +68,32 @@ def _mlflow(settings: Settings) -> Options:
     if active and (fluent_uri is None or mlflow_uri.resolved(fluent_uri) == uri):
         options["parent_run_id" if settings.mlflow_nested else "attach_to"] = active
     return options
+
+
+def _wandb(settings: Settings) -> Options:
+    """The place as it is now: the delivery process has the environment of an earlier run."""
+    from quantum_monitor.trackers import wandb_place
+    from quantum_monitor.trackers.protocol import UnusableError
+
+    set_now: Options = {
+        "project": settings.wandb_project,
+        "entity": settings.wandb_entity,
+        "group": settings.wandb_group,
+        "mode": settings.wandb_mode,
+    }
+    try:
+        place = wandb_place.find(set_now)
+        base_url = wandb_place.public(place.url)
+    except UnusableError as error:  # which the tracker says again, and stays off
+        FAULTS.rejected("wandb", error)
+        return {**set_now, "mode": set_now["mode"] or os.environ.get("WANDB_MODE")}
+    return {
+        **set_now,
+        "project": place.project,
+        "entity": place.entity,
+        "mode": place.mode,
+        "base_url": base_url,
+    }
 
 
 def _fluent() -> tuple[str | None, str | None]:

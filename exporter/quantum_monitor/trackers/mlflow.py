@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from quantum_monitor.faults import FAULTS
 from quantum_monitor.store import artifacts, runfile
 from quantum_monitor.store.artifacts import Artifact
 from quantum_monitor.trackers import mlflow_artifacts, mlflow_names, mlflow_runs, mlflow_uri
@@ -27,7 +28,7 @@ _INT64 = 2**63 - 1
 _ERROR_LENGTH = 1_000
 
 _STATUS = {"completed": "FINISHED", "failed": "FAILED", "stopped": "KILLED", "killed": "KILLED"}
-_SUMMARY = "quantum_monitor/summary.json"
+_UPLOAD_TRIES = 3
 
 
 def tracker(options: Mapping[str, Any]) -> Tracker:
@@ -40,8 +41,9 @@ class MlflowTracker:
 
     Args:
         options: ``tracking_uri``, else ``MLFLOW_TRACKING_URI``, else MLflow's own default; ``experiment``, else the
-            run's own; ``attach_to``, the id of a run of the user's, which is used and left open; ``parent_run_id``,
-            the id of the run to be nested below. Credentials come from MLflow's own environment variables.
+            run's own; ``attach_to``, the id of a run of the user's, which is used and left open; ``attached_to``,
+            likewise, but only if it carries our id already; ``parent_run_id``, the id of the run to be nested below.
+            Credentials come from MLflow's own environment variables.
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
@@ -50,11 +52,12 @@ class MlflowTracker:
         self._keys: dict[str, str] = {}
         self._longest_key = 0
         self._at_once = _METRICS_AT_ONCE
+        self._failed_uploads = 0
 
     @property
     def destination(self) -> str:
         """The tracking URI without secrets."""
-        return mlflow_uri.public(self._uri)
+        return mlflow_uri.public(self._uri) or "mlflow (address not shown)"
 
     def open(self, run: TrackedRun, known: Mapping[str, str]) -> Opened:
         """Find the run that ``known`` tells of, or that carries our id, or create it."""
@@ -64,14 +67,16 @@ class MlflowTracker:
             self._run_id: str = found.info.run_id
             self._experiment_id: str = found.info.experiment_id
             self._artifact_uri: str = found.info.artifact_uri
-            self._params, self._tags = dict(found.data.params), dict(found.data.tags)
-            self._attached = bool(self._options.get("attach_to") or self._tags.get("quantum.attached"))
+            self._params: dict[str, str] = dict(found.data.params)
+            self._tags: dict[str, str] = dict(found.data.tags)
+            self._own_id = mlflow_runs.own_id(run)
+            self._attached = bool(self._options.get("attach_to")) or mlflow_runs.is_attached(self._tags)
             self._recorded: set[str] = {name for name in self._tags if name.startswith("quantum.name.")}
             self._keys.clear()
             self._unrecorded: dict[str, str] = {}
-            self._places = mlflow_artifacts.Places(artifacts.read(run.directory) if run.directory else ())
-            if self._attached and self._tags.get("quantum.run_id") != run.run_id:
-                self._send(tags={"quantum.attached": "true", "quantum.run_id": run.run_id})
+            folder = self._claimed_folder() if self._attached else mlflow_runs.TOP
+            earlier = artifacts.read(run.directory) if run.directory else ()
+            self._places = mlflow_artifacts.Places(earlier, folder=folder)
             url = mlflow_uri.run_url(self._uri, found.info.experiment_id, self._run_id)
         # A run that has just been created holds nothing, whatever an earlier one held that somebody has deleted.
         return Opened({"run_id": self._run_id}, url, 0 if created else None)
@@ -80,7 +85,9 @@ class MlflowTracker:
         """Hand over rows, parameters and tags; MLflow on a database shows none of them twice."""
         with self._plainly():
             metrics = self._metrics(batch.rows)
-            tags = {self._key(name): str(text) for name, text in batch.tags.items()}
+            # By that tag the run is found again: `open` has set it, and no tag of the person's shall replace it.
+            told = {name: text for name, text in batch.tags.items() if name != "quantum.run_id"}
+            tags = {self._key(name): str(text) for name, text in told.items()}
             self._deliver_params({name: mlflow_names.value(given) for name, given in batch.params.items()}, tags)
             self._deliver_tags(tags)
             self._deliver_metrics(metrics)
@@ -93,15 +100,22 @@ class MlflowTracker:
                 raise RejectedError(f"{artifact.path} is gone")
             place = self._places.of(artifact)
             with self._refusals():
+                self._failed_uploads += 1
                 mlflow_artifacts.upload(self._client, self._run_id, artifact, place)
+                # The report comes again before each try of the summary, which is to run out of tries all the same.
+                self._failed_uploads = self._failed_uploads - 1 if artifact.number == 0 else 0
                 if artifact.register_as:
                     source = f"{self._artifact_uri.rstrip('/')}/{place}"
-                    mlflow_artifacts.register(self._client, self._run_id, artifact, source)
+                    mlflow_artifacts.register(self._client, self._run_id, artifact, source, own=self._own_id)
             if not mlflow_artifacts.shows_its_name(artifact):
                 self._deliver_tags({f"quantum.name.{place.replace('~', ':')}": artifact.name})  # tags know no tilde
 
     def close(self, status: str, summary: Mapping[str, Any], *, ended: float) -> None:
-        """End the run, unless it is the user's own, and keep the summary as ``quantum_monitor/summary.json``."""
+        """End the run, unless it is the user's own, and keep the summary as ``quantum_monitor/summary.json``.
+
+        A store of artifacts that takes nothing does not keep the run open for ever: after three failed uploads in all
+        the run goes without its summary.
+        """
         if status == "running":
             return
         with self._plainly():
@@ -109,15 +123,42 @@ class MlflowTracker:
             if not self._attached:
                 self._end(_STATUS[status], ended)
             if summary:
-                text = json.dumps(runfile.plain(summary), indent=2, allow_nan=False)
-                mlflow_artifacts.store(self._client, self._run_id)
-                self._client.log_text(self._run_id, text, _SUMMARY)
+                self._keep(json.dumps(runfile.plain(summary), indent=2, allow_nan=False))
             self._confirm()
+
+    def _keep(self, summary: str) -> None:
+        self._failed_uploads += 1
+        try:
+            mlflow_artifacts.store(self._client, self._run_id)
+            self._client.log_text(self._run_id, summary, self._places.summary)
+        except Exception as error:
+            if self._failed_uploads < _UPLOAD_TRIES:
+                raise
+            FAULTS.rejected("mlflow", f"{self._places.summary} cannot be uploaded: {self._scrubbed(error)}")
+        else:
+            self._failed_uploads = 0
 
     # Opening
 
+    def _claimed_folder(self) -> str:
+        """The folder of our artifacts in a run of the user's, where other runs of ours may have theirs."""
+        mine = mlflow_runs.attached_tag(self._own_id)
+        if mine not in self._tags:
+            self._claim(mlflow_runs.claims(self._tags, self._own_id))
+            others = {tag: text for tag, text in self._tags.items() if tag != mine}
+            again = mlflow_runs.claims(others, self._own_id)
+            if self._tags.get(mine) == mlflow_runs.TOP != again[mine]:  # another process came in between
+                self._claim(again)
+        return self._tags[mine]
+
+    def _claim(self, tags: Mapping[str, str]) -> None:
+        self._send(tags=tags)
+        self._tags = {**self._client.get_run(self._run_id).data.tags, **tags}
+
     def _connected(self) -> tuple[Any, Any]:
         """A client and the module of MLflow's entities."""
+        if not mlflow_uri.public(self._uri):
+            raise UnusableError(f"the tracking URI is not one that can be told from a password: {mlflow_uri.MEND}")
         try:
             import mlflow
             from mlflow import entities

@@ -24,22 +24,29 @@ class Places:
 
     Args:
         earlier: the artifacts that the run has so far.
+        folder: the folder that all of it is in, below the artifacts of MLflow's run.
     """
 
-    def __init__(self, earlier: Iterable[Artifact] = ()) -> None:
+    def __init__(self, earlier: Iterable[Artifact] = (), *, folder: str = "") -> None:
+        self._folder = PurePosixPath(folder)
         self._first: dict[str, int] = {}
         for artifact in earlier:
             self.of(artifact)
 
     def of(self, artifact: Artifact) -> str:
         """The place of an artifact below the run's artifacts: always the same for the same run."""
-        place = PurePosixPath(FOLDERS.get(artifact.kind, FOLDERS["file"])) / _label(artifact)
+        place = self._folder / FOLDERS.get(artifact.kind, FOLDERS["file"]) / _label(artifact)
         first = self._first.setdefault(str(place), artifact.number)
         # Number 0 is the report at the end, which is written anew at each end and has its place to itself.
         if artifact.number in {first, 0}:
             return str(place)
         suffix = "" if artifact.kind in _FOLDER_EACH else place.suffix
         return str(place.with_name(f"{place.name.removesuffix(suffix)}~{artifact.number}{suffix}"))
+
+    @property
+    def summary(self) -> str:
+        """The place of the summary."""
+        return str(self._folder / "quantum_monitor" / "summary.json")
 
 
 def shows_its_name(artifact: Artifact) -> bool:
@@ -98,7 +105,7 @@ def store(client: Any, run_id: str) -> Any:
     return found
 
 
-def register(client: Any, run_id: str, artifact: Artifact, source: str) -> None:
+def register(client: Any, run_id: str, artifact: Artifact, source: str, *, own: str) -> None:
     """List a model in the registry as the next version of its name, unless this very artifact is listed already.
 
     Args:
@@ -106,19 +113,20 @@ def register(client: Any, run_id: str, artifact: Artifact, source: str) -> None:
         run_id: MLflow's id of the run.
         artifact: the model; its ``register_as`` names it.
         source: address of its files.
+        own: our id of the run; in MLflow's, other runs of ours may have artifacts of the same number.
     """
     given = str(artifact.register_as)
     name = names.model(given)
-    number = str(artifact.number)
+    identity = f"{own}/{artifact.number}"
     try:
         client.create_registered_model(name, tags={"quantum.name": names.clipped(given, names.TAG_LENGTH)})
     except Exception as error:
         if code(error) != EXISTS:
             raise
     listed = client.search_model_versions(f"run_id = '{run_id}'")
-    if any(version.name == name and version.tags.get("quantum.artifact") == number for version in listed):
+    if any(version.name == name and version.tags.get("quantum.artifact") == identity for version in listed):
         return
-    tags = {"quantum.artifact": number, "quantum.name": names.clipped(artifact.name, names.TAG_LENGTH)}
+    tags = {"quantum.artifact": identity, "quantum.name": names.clipped(artifact.name, names.TAG_LENGTH)}
     client.create_model_version(name, source, run_id, tags=tags, await_creation_for=0)
 
 

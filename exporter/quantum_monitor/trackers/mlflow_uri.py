@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 _SQLITE_BY_DEFAULT_SINCE = (3, 7)
 _SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 _SHORTEST_SECRET = 4
+MEND = "write http://USER:PASSWORD@HOST, each of @ : / ? # [ ] in the password as its percent code, such as %40 for @"
 _WITHOUT_SCHEME = frozenset({"databricks", "databricks-uc", "uc"})
 _USERINFO = re.compile(r"(?<=://)[^/?#\s'\"]*@")
 _RELATIVE_SQLITE = re.compile(r"(sqlite(?:\+\w+)?):///(?!/|:|file:)(.+)\Z")
@@ -36,11 +37,18 @@ def resolved(given: str | None = None) -> str:
 
 
 def public(uri: str) -> str:
-    """A URI without user, password, query and fragment; empty where these cannot be told from the rest."""
+    """A URI without user, password, query and fragment; empty where these cannot be told from the rest.
+
+    An ``@`` after the host may be that of a password with a slash in it, and one without a host that of a URI whose
+    scheme was forgotten. In the path of a local file it is a letter like others.
+    """
     try:
         parts = urlsplit(uri)
         _ = parts.port  # no number where a slash in a password passes for the end of the host
     except ValueError:
+        return ""
+    local = parts.scheme.startswith(("sqlite", "file")) and not parts.netloc
+    if not local and any("@" in part for part in (parts.path, parts.query, parts.fragment)):
         return ""
     cut = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
     return f"{parts.scheme}://{parts.path}" if uri.startswith("sqlite") and not parts.netloc else cut

@@ -85,6 +85,8 @@ class StateFile:
         if self._lock is not None or self._path is None:
             return False
         self._path.parent.mkdir(exist_ok=True)
+        if self._path.parent.is_symlink():  # in a folder that was copied from elsewhere it may lead anywhere
+            raise OSError(f"{self._path.parent} is a link; put the folder itself there")
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         lock = os.open(self._path.with_suffix(".lock"), flags, 0o666)
         try:

@@ -30,7 +30,8 @@ from quantum_monitor.store.artifacts import Artifact
 from quantum_monitor.store.runfile import plain
 from quantum_monitor.trackers import wandb_media, wandb_place, wandb_service
 from quantum_monitor.trackers.protocol import Batch, Opened, RejectedError, Row, TrackedRun
-from quantum_monitor.trackers.wandb_files import STEPS_A_ROW, RunFile, offline_files
+from quantum_monitor.trackers.state import FOLDER
+from quantum_monitor.trackers.wandb_files import STEPS_A_ROW, RunFile, expect_no_links, offline_files
 from quantum_monitor.trackers.wandb_journal import Journal
 from quantum_monitor.trackers.wandb_names import STEP, flat, metric_name, path_name, short_tags
 
@@ -48,12 +49,13 @@ class WandbTracker:
     """One run at Weights & Biases.
 
     Args:
-        options: ``project`` (None for the experiment's name), ``entity``, ``group``, ``name`` (None for the run's),
-            ``mode`` (``online``, ``offline``, or None for online where there is a key), ``finish_timeout`` (seconds
-            that the end of a run waits for uploads, 30 unless given).
+        options: ``project`` (empty for the experiment's name), ``entity`` (empty for the key's own), ``base_url`` (the
+            server), ``mode`` (``online`` or ``offline``), each None for what environment and settings files say;
+            ``group``, ``name`` (None for the run's), ``finish_timeout`` (seconds that the end of a run waits for
+            uploads, 30 unless given).
 
     Raises:
-        UnusableError: the mode is none that there is.
+        UnusableError: the mode is none that there is, or the server's address is no address.
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
@@ -81,9 +83,13 @@ class WandbTracker:
         Raises:
             UnusableError: W&B is missing, too old, switched off, or has no key.
             ConnectionError: the server could not be reached, or refused.
+            OSError: the run's folder holds a link where W&B would write.
         """
         self._wandb = wandb_service.package(self._place)
         self._drop_session()
+        if run.directory is not None:
+            for name in (FOLDER, "wandb"):
+                expect_no_links(run.directory / name)
         project = path_name(self._place.project or run.experiment)
         run_id = path_name(run.run_id)
         folder = self._folder(run)
@@ -135,7 +141,7 @@ class WandbTracker:
 
         Raises:
             TimeoutError: not all was uploaded in time; it is in W&B's files, and will be tried again.
-        ConnectionError: the server refused the upload.
+            ConnectionError: the server refused the upload.
             OSError: W&B's offline file does not hold what was handed over: the disk is full.
         """
         run = self._run
@@ -154,6 +160,7 @@ class WandbTracker:
     def _init(self, run: TrackedRun, run_id: str, project: str, folder: Path) -> Any:
         wandb = self._wandb
         settings = wandb.Settings(
+            base_url=self._place.url,
             console="off",
             silent=True,
             quiet=True,
@@ -176,7 +183,7 @@ class WandbTracker:
         )
         return wandb.init(
             project=project,
-            entity=self._place.entity or None,
+            entity=self._place.entity,  # an empty one, too: with None, W&B takes that of this process's environment
             id=run_id,
             name=text(self._options.get("name") or run.name)[:128] or run_id,
             group=self._options.get("group") or None,
@@ -271,8 +278,9 @@ class WandbTracker:
             versioned = wandb_media.versioned(self._wandb, artifact)
         except (OSError, ValueError, TypeError, self._wandb.Error) as error:
             raise RejectedError(f"W&B cannot take {artifact.kind} {artifact.name!r}: {error}") from error
-        if looked_at is not None:
-            self._top = min(self._top + 1, (self._last + 1) * STEPS_A_ROW - 1)
+        full = self._top + 1 == (self._last + 1) * STEPS_A_ROW
+        if looked_at is not None and not full:
+            self._top += 1
             key, page = looked_at
             self._run.log({key: page, "_timestamp": artifact.time}, step=self._top, commit=True)
         if versioned is not None:
@@ -280,6 +288,11 @@ class WandbTracker:
             if self._place.mode == "online":
                 logged.wait(timeout=_UPLOAD_SECONDS)
                 self._register(logged, artifact)
+        if looked_at is not None and full:
+            raise RejectedError(
+                f"W&B cannot show {artifact.kind} {artifact.name!r}: {STEPS_A_ROW - 1} pictures follow record "
+                f"{self._last} already; log pictures along with steps"
+            )
 
     def _register(self, logged: Any, artifact: Artifact) -> None:
         if not artifact.register_as:
@@ -329,16 +342,11 @@ class WandbTracker:
         try:
             yield
         except TimeoutError as error:
-            raise TimeoutError(_without_secrets(f"{what}: {error}")) from None
+            raise TimeoutError(wandb_place.without_secrets(f"{what}: {error}", self._place)) from None
         except Exception as error:  # noqa: BLE001 - wandb raises from several libraries; all of it may name the key
-            raise ConnectionError(_without_secrets(f"{what}: {error}")) from None
+            raise ConnectionError(wandb_place.without_secrets(f"{what}: {error}", self._place)) from None
 
 
 def tracker(options: Mapping[str, Any]) -> WandbTracker:
     """The factory that trackers are made by."""
     return WandbTracker(options)
-
-
-def _without_secrets(message: str) -> str:
-    key = os.environ.get("WANDB_API_KEY")
-    return message.replace(key, "(key)") if key else message

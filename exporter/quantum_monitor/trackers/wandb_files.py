@@ -6,16 +6,21 @@ know what is there has to look.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from struct import Struct
 from typing import Any
 
+from quantum_monitor.store.copying import open_regular
+
 STEPS_A_ROW = 1_000
 """What lies between the W&B steps of two rows: room for pictures."""
 
+_OWN_LINK = "debug-core.log"  # W&B makes it, and writes nothing over it
 _HEADER_SIZE = 7
 _BLOCK = 32 * 1024
 _CHUNK = Struct("<IHB")
@@ -59,32 +64,59 @@ class RunFile:
     def cut_what_is_torn(self) -> None:
         """Take off a record that is not there in one piece: ``wandb sync`` would leave all later files out.
 
-        Only for a file that nobody writes any more.
+        Only for a file of a run of ours that nobody writes any more.
         """
-        if self.path.stat().st_size > self._offset:
-            os.truncate(self.path, self._offset)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            status = os.fstat(descriptor)
+            if stat.S_ISREG(status.st_mode) and status.st_size > self._offset:
+                os.ftruncate(descriptor, self._offset)
+        finally:
+            os.close(descriptor)
 
     def _records(self) -> Iterator[Any]:
         from wandb.proto.wandb_internal_pb2 import Record
 
-        with self.path.open("rb") as file:
+        with os.fdopen(open_regular(self.path, follow=False), "rb") as file:
             file.seek(self._offset)
             for data, end in _messages(file, self._offset):
                 record = Record()
-                record.ParseFromString(data)
+                try:
+                    record.ParseFromString(data)
+                except Exception:  # noqa: BLE001 - protobuf's own, which is torn for us
+                    return
                 self._offset = end
                 yield record
 
 
 def offline_files(folder: Path, run_id: str, project: str) -> list[RunFile]:
-    """The offline files of a run below a folder, the earliest first; each has been read."""
+    """The offline files of a run below a folder, the earliest first; each has been read, and says whose it is."""
     found = []
     for path in sorted(folder.glob(f"wandb/offline-run-*/run-{run_id}.wandb")):
         file = RunFile(path)
+        if path.parent.is_symlink() or not stat.S_ISREG(path.lstat().st_mode):
+            continue
         file.read_on()
-        if file.project in {project, ""}:
+        if (file.run_id, file.project) == (run_id, project):
             found.append(file)
     return found
+
+
+def expect_no_links(folder: Path) -> None:
+    """Refuse a folder that is or holds a link, but W&B's own: what is written there would land elsewhere.
+
+    Raises:
+        OSError: there is one.
+    """
+    paths = [folder]
+    while paths:
+        path = paths.pop()
+        if path.is_symlink():
+            if path.name == _OWN_LINK:
+                continue
+            raise OSError(errno.ELOOP, "a run's folder may come from anywhere, and links in it are refused", str(path))
+        if path.is_dir():
+            paths.extend(path.iterdir())
 
 
 def _messages(file: Any, offset: int) -> Iterator[tuple[bytes, int]]:

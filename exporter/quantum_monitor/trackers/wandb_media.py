@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path
@@ -32,7 +33,8 @@ def shown(wandb: Any, artifact: Artifact) -> tuple[str, Any] | None:
     if suffix == ".svg":
         return key, wandb.Html(_drawing(path))
     if suffix in _IMAGES and find_spec("PIL") is not None:  # without Pillow it is a versioned file, and no picture
-        return key, wandb.Image(str(path))
+        with contextlib.suppress(Exception):  # nor is a file that is no picture: Pillow raises all there is
+            return key, wandb.Image(str(path))
     return None
 
 
