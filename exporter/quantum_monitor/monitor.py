@@ -219,6 +219,8 @@ class QuantumMonitor:
     def end_run(self, status: str = "completed") -> None:
         """End the run: its last states are measured, its summary is written. Without an active run, nothing happens.
 
+        Waits for delivery to trackers, ``delivery_timeout`` seconds at most, and logs what is still on its way then.
+
         Args:
             status: ``completed``, ``failed`` or ``stopped``.
         """
@@ -226,6 +228,8 @@ class QuantumMonitor:
             run, self._run = self._run, None
         if run is not None:
             self._finish(run, status)
+            if run.finished:  # not so in a forked child, whose parent's run it is
+                tracking.wait(run.shipment, self._settings)
 
     def _finish(self, run: Run, status: str) -> None:
         if run.process != os.getpid():
@@ -257,7 +261,6 @@ class QuantumMonitor:
             FAULTS.internal("end_run", error)
         finally:
             run.store.close(_FLUSH_TIMEOUT)
-        tracking.wait(run.shipment, self._settings)
 
     def __enter__(self) -> QuantumMonitor:
         """Begin a run unless one is active. Of nested blocks, the one that has the run first ends it."""

@@ -519,3 +519,16 @@ monitor.start_run("b"); log(1); arrived(2); say("here"); sys.stdin.read()
     assert said(training) == "here"
     assert {line["environment"] for line in plugin.lines if "environment" in line} == {"", "x"}
     finish(training)
+
+
+def test_a_start_that_ends_the_run_before_does_not_wait_for_its_delivery(train: Train, tmp_path: Path) -> None:
+    script = """
+monitor.start_run("a"); log(1)
+began = time.monotonic()
+monitor.start_run("b")
+say(time.monotonic() - began)
+os._exit(0)
+"""
+    training = train(script, tracker={"hang": str(tmp_path / "go on")}, delivery_timeout=30, delivery_grace=0)
+    assert float(said(training)) < 30
+    finish(training)
