@@ -38,7 +38,8 @@ while True:
 @contextmanager
 def monitored(name: str = "benchmark", **options: Any) -> Iterator[QuantumMonitor]:
     """A monitor with a run: exporter, history and store on, its files in a folder that goes away with it."""
-    with tempfile.TemporaryDirectory(prefix="quantum-monitor-") as folder:
+    # What delivers to a tracker may still write there.
+    with tempfile.TemporaryDirectory(prefix="quantum-monitor-", ignore_cleanup_errors=True) as folder:
         options = {"metrics_port": 0, "storage_path": folder, "enable_mlflow": False, **options}
         monitor = QuantumMonitor(name, **options)
         monitor.start_run("run")
