@@ -169,6 +169,21 @@ def percentiles(seconds: Sequence[float]) -> list[float]:
     return [float(value) for value in np.quantile(seconds, (0.5, 0.99, 0.999, 1.0))]
 
 
+def pace(step: Callable[[int], None], steps: int, rate: float) -> list[float]:
+    """Seconds of each call in a loop that works a little and waits for its next step, so many a second."""
+    matrix = np.random.default_rng(0).normal(size=(64, 64))
+    seconds = []
+    due = time.perf_counter()
+    for number in range(steps):
+        matrix @ matrix
+        due += 1 / rate
+        time.sleep(max(0.0, due - time.perf_counter()))
+        start = time.perf_counter()
+        step(number)
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
 def with_blas_threads(threads: str, module: str, argument: str = "") -> Any:
     """What a module prints as JSON in a process of its own, because BLAS reads the number of its threads when loaded.
 

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import _report
-from benchmarks._logging import Contender, median_ratio, monitored, percentiles, prepared, settle, take_turns
+from benchmarks._logging import Contender, median_ratio, monitored, pace, percentiles, prepared, settle, take_turns
 from quantum_monitor.record import Record
 from quantum_monitor.store.layout import run_directory
 from quantum_monitor.store.reader import StoredRun
@@ -105,7 +105,7 @@ def _loop(uri: str) -> str:
         medians: dict[str, list[float]] = {"off": [], "on": []}
         for turn in range(_TURNS):
             for name in ("off", "on") if turn % 2 else ("on", "off"):
-                took = _pace(logs[name])
+                took = pace(logs[name], _STEPS_A_TURN, _STEPS_A_SECOND)
                 seconds[name] += took
                 medians[name].append(statistics.median(took))
     calls = {name: [cost.call for cost in costs] for name, costs in tight.items()}
@@ -129,21 +129,6 @@ def _until_delivering(monitor: Any) -> None:
             return
         time.sleep(0.1)
     raise TimeoutError(json.dumps(monitor.tracking_status()))
-
-
-def _pace(step: Callable[[int], None]) -> list[float]:
-    """Seconds of each call in a loop that works a little and waits for its next step."""
-    matrix = np.random.default_rng(0).normal(size=(64, 64))
-    seconds = []
-    due = time.perf_counter()
-    for number in range(_STEPS_A_TURN):
-        matrix @ matrix
-        due += 1 / _STEPS_A_SECOND
-        time.sleep(max(0.0, due - time.perf_counter()))
-        start = time.perf_counter()
-        step(number)
-        seconds.append(time.perf_counter() - start)
-    return seconds
 
 
 def _peers(uri: str, folder: Path) -> str:

@@ -5,10 +5,6 @@ from __future__ import annotations
 import json
 import statistics
 import sys
-import time
-from collections.abc import Callable
-
-import numpy as np
 
 from benchmarks import _report
 from benchmarks._logging import (
@@ -16,6 +12,7 @@ from benchmarks._logging import (
     leanest,
     median_ratio,
     monitored,
+    pace,
     percentiles,
     prepared,
     scraped,
@@ -77,28 +74,13 @@ def _paced() -> str:
         floor, ours = steps_for(leanest(100)), steps_for(monitor.log_training_step)
         seconds: dict[str, list[float]] = {"floor": [], "log_training_step": [], "the same, scraped every second": []}
         for _ in range(_PACED_TURNS):
-            seconds["floor"] += _pace(floor)
-            seconds["log_training_step"] += _pace(ours)
+            seconds["floor"] += pace(floor, _STEPS_A_TURN, _STEPS_A_SECOND)
+            seconds["log_training_step"] += pace(ours, _STEPS_A_TURN, _STEPS_A_SECOND)
             with scraped(monitor.metrics_url, every=1.0):
-                seconds["the same, scraped every second"] += _pace(ours)
+                seconds["the same, scraped every second"] += pace(ours, _STEPS_A_TURN, _STEPS_A_SECOND)
     rows = [["", "p50", "p99", "p99.9", "largest"]]
     rows += [[name, *map(_report.duration, percentiles(each))] for name, each in seconds.items()]
     return _report.table(rows)
-
-
-def _pace(step: Callable[[int], None]) -> list[float]:
-    """Seconds of each call in a loop that works a little and waits for its next step."""
-    matrix = np.random.default_rng(0).normal(size=(64, 64))
-    seconds = []
-    due = time.perf_counter()
-    for number in range(_STEPS_A_TURN):
-        matrix @ matrix
-        due += 1 / _STEPS_A_SECOND
-        time.sleep(max(0.0, due - time.perf_counter()))
-        start = time.perf_counter()
-        step(number)
-        seconds.append(time.perf_counter() - start)
-    return seconds
 
 
 if __name__ == "__main__":
