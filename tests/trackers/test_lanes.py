@@ -163,3 +163,17 @@ def test_records_that_keep_coming_do_not_keep_an_artifact_waiting(
 
     eventually(arrived)
     assert plugin.artifacts == ["x"]
+
+
+def test_a_run_that_was_delivered_before_is_told_so_and_not_opened_again(
+    lanes: Lanes, heard: Heard, plugin: Received, new_store: NewStore
+) -> None:
+    """As by a delivery process that was killed before it could say so."""
+    store = complete(new_store())
+    add(lanes, store, file={"path": str(plugin.path)})
+    eventually(lambda: heard.condition() == "delivered")
+    told: list[News] = []
+    add(Lanes(told.append), store, file={"path": str(plugin.path)})
+    eventually(lambda: told)
+    assert (told[-1].condition, told[-1].delivered, told[-1].url) == ("delivered", 3, "file://runs")
+    assert plugin.statuses == ["completed"]
