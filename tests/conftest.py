@@ -6,6 +6,7 @@ import os
 
 os.environ["QUANTUM_MONITOR_RAISE"] = "1"  # before the package is imported: a swallowed error is a failed test here
 
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -121,3 +122,19 @@ def mount(tmp_path: Path) -> Iterator[Callable[..., Path]]:
     yield mount_one
     for target in mounted:
         subprocess.run(["umount", "--lazy", str(target)], check=True)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """The browser; one a test process."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        if CI:
+            pytest.fail("no chromium here")
+        pytest.skip("no chromium here")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()

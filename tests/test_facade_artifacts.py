@@ -580,7 +580,7 @@ def test_everything_is_in_wandb_with_its_versions(project: Project) -> None:
 
 
 def test_the_report_lists_them(project: Project) -> None:
-    report = (project.run / "report.html").read_text()
+    report = (project.run / "trackers/report.html").read_text()
     for name in ("my ansatz", "bell", "loss.png", "my data", "h2-ansatz"):
         assert name in report
     assert (place_in_mlflow(project) / "reports/report.html").read_text() == report
@@ -597,7 +597,7 @@ def test_commit_and_environment_are_told_everywhere(project: Project) -> None:
     assert told["quantum.git_commit"] == told["mlflow.source.git.commit"] == project.commit
     assert (told["quantum.seed"], told["quantum.molecule"], told["quantum.qubits"]) == ("7", "H2", "2")
     assert f"numpy {np.__version__}" in told["quantum.packages"]
-    report = (project.run / "report.html").read_text()
+    report = (project.run / "trackers/report.html").read_text()
     assert project.commit in report
     assert np.__version__ in report
     config = written(project.run).config

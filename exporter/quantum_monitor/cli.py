@@ -1,4 +1,4 @@
-"""The command line: ``quantum-monitor demo | export | sync | clean | check | stack | assets``."""
+"""The command line: ``quantum-monitor demo | dashboard | report | compare | export | sync | clean | check | ...``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from quantum_monitor import cli_assets, cli_stack, cli_sync
+from quantum_monitor import cli_assets, cli_compare, cli_dashboard, cli_report, cli_stack, cli_sync
 from quantum_monitor._version import __version__
 from quantum_monitor.cli_common import (
     FAILED,
@@ -21,6 +21,7 @@ from quantum_monitor.cli_common import (
     FailureError,
     chosen,
     complain,
+    file_for,
     runs_in,
     shown,
     whole,
@@ -91,6 +92,10 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--storage", type=Path, metavar="DIR", help="folder that the runs are kept in")
     demo.set_defaults(run_command=_demo)
 
+    cli_dashboard.add_command(commands)
+    cli_report.add_command(commands)
+    cli_compare.add_command(commands)
+
     export = commands.add_parser("export", help="write stored runs to files")
     export.add_argument("dir", type=Path, metavar="DIR", help="a run's directory, an experiment's or a storage folder")
     export.add_argument("--format", choices=_FORMATS, default="json", help="json unless given")
@@ -131,7 +136,7 @@ def _export(arguments: argparse.Namespace) -> int:
     runs = chosen(runs_in(arguments.dir), arguments.run, arguments.dir)
     failed = False
     for run in runs:
-        target = _target(run, arguments.output, _FORMATS[arguments.format], single=len(runs) == 1)
+        target = file_for(run, arguments.output, _FORMATS[arguments.format], single=len(runs) == 1)
         try:
             written = export_run(StoredRun(run), target, arguments.format)
         except (OSError, ValueError, sqlite3.Error) as error:
@@ -140,14 +145,6 @@ def _export(arguments: argparse.Namespace) -> int:
         else:
             print(shown(written))
     return FAILED if failed else 0
-
-
-def _target(run: Path, output: Path | None, suffix: str, *, single: bool) -> Path:
-    if output is not None and single and not output.is_dir():
-        return output
-    folder = Path() if output is None else output
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{run.parent.name}-{run.name}.{suffix}"
 
 
 def _clean(arguments: argparse.Namespace) -> int:

@@ -76,6 +76,15 @@ def chosen(runs: list[Path], wanted: str | None, folder: Path) -> list[Path]:
     return found
 
 
+def file_for(run: Path, output: Path | None, ending: str, *, single: bool) -> Path:
+    """Where what is written of a run goes: the file that was asked for, else one named by the run in that folder."""
+    if output is not None and single and not output.is_dir():
+        return output
+    folder = Path() if output is None else output
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{run.parent.name}-{run.name}.{ending}"
+
+
 def _name(run: Path) -> str:
     try:
         return str(StoredRun(run).info.get("name", run.name))

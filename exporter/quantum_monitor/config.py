@@ -94,6 +94,7 @@ class Settings:
         metrics_addr: the address that the endpoint listens on.
         labels: constant labels on every series; at most 10.
         history_limit: values of each metric kept in memory.
+        keep_states: snapshots of its logged states that a run keeps to look at, 64 KiB each at most; 0 for none.
         retention: what is kept of earlier runs at start: an age such as "30d", or a number of runs; None keeps all.
         final_scrape_timeout: seconds that the end of the process waits for its last values to be scraped.
         grace_period: seconds for which a run that ended keeps its series.
@@ -132,6 +133,7 @@ class Settings:
     metrics_addr: str = field(default="127.0.0.1", metadata=_text_by(values.address))
     labels: Mapping[str, str] | None = field(default=None, metadata=_by(values.labels))
     history_limit: int = field(default=10_000, metadata=_by(values.whole(1, 10_000_000)))
+    keep_states: int = field(default=200, metadata=_by(values.whole(0, 1_000)))
     retention: str | int | None = field(default=None, metadata=_by(values.retention))
     final_scrape_timeout: float = field(default=0, metadata=_by(values.number(0, 3_600)))
     grace_period: float = field(default=60, metadata=_by(values.number(0, 600)))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from quantum_monitor import environment, observe, plugins, summary, tracking
+from quantum_monitor import environment, observe, plugins, summary, tracking, viewing
 from quantum_monitor.alerts.delivery import Retry, Subscriber
 from quantum_monitor.alerts.system import QuantumAlertSystem
 from quantum_monitor.config import ConfigurationError, Settings, load_settings
@@ -136,6 +136,7 @@ class QuantumMonitor:
         self._closed = False
         self._blocks: list[Run | None] = []
         self._unwritten: list[ArtifactStore] = []
+        self._page = viewing.LivePage()
         self._exporter.judge_by(self.alert_system, self._keep_alert)
         if self._settings.retention is not None:
             summary.clean_up_in_background(self.storage_path, self._settings.retention)
@@ -196,6 +197,7 @@ class QuantumMonitor:
                     "environment": surroundings,
                     **facts,
                 },
+                keep_states=settings.keep_states,
             )
             run = Run(
                 run_id=run_id,
@@ -311,6 +313,7 @@ class QuantumMonitor:
 
     def _leave(self) -> None:
         tracking.leave()
+        self._page.stop()
         self.stop_realtime_monitoring()
         self._exporter.judge_no_more(self.alert_system)
         self.alert_system.close()
@@ -411,7 +414,9 @@ class QuantumMonitor:
         """Log a quantum state: purity, entanglement, participation ratio, and fidelity where a reference is given.
 
         The entropies of a large state are computed in the background, within 5 % of the wall time; when states come
-        faster than that, only some of them get entropies.
+        faster than that, only some of them get entropies. The run keeps snapshots of its states to look at,
+        ``keep_states`` at most (200 unless set): the newest, the first, and evenly spread ones between, up to 12 qubits
+        (density matrices 6).
 
         Args:
             state_vector: amplitudes, shape (2**n,), qubit 0 most significant, or a density matrix, shape
@@ -708,6 +713,60 @@ class QuantumMonitor:
         """
         self._settle()
         summary.export(self._last_run, path, format)
+
+    def generate_report(self, include_visualizations: bool = True) -> str:
+        """Write the report of the active or last run into its directory: ``report.html``, and ``report.md`` beside it.
+
+        Args:
+            include_visualizations: with figures, which take the extra ``views`` and make a file of 5 MB; without it,
+                or without the extra, the page has small curves and no script.
+
+        Returns:
+            The path of ``report.html``.
+
+        Raises:
+            ValueError: no run yet.
+            OSError: the files cannot be written.
+        """
+        self._settle()
+        return viewing.report(self._last_run, figures=include_visualizations)
+
+    def create_static_dashboard(self, format: str = "html") -> str:  # noqa: A002 - the public name
+        """Write all panels of the active or last run into one file of its directory: ``dashboard.html``.
+
+        Args:
+            format: ``html``, which needs nothing but a browser to look at it; ``png`` or ``svg``, for which a browser
+                (Chromium or Chrome) must be installed here.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            ValueError: another format, or no run yet.
+            MissingExtraError: the extra ``views`` is not installed.
+            ImageError: there is no browser to draw the picture with.
+            OSError: the file cannot be written.
+        """
+        self._settle()
+        return viewing.static_dashboard(self._last_run, format)
+
+    def create_dashboard(self, port: int = 8050, host: str = "127.0.0.1") -> str:
+        """Serve the live page of this monitor's storage folder from a process of its own, until `close` or the end.
+
+        The page reads what is on disk: training pays nothing for it. Without a monitor:
+        ``quantum-monitor dashboard DIR``. A page that is served already stays where it is.
+
+        Args:
+            port: of the page; the next free one when it is taken, 0 for any.
+            host: address of the page, which asks nobody for a password: nobody but this machine can reach the default.
+
+        Returns:
+            The address of the page.
+
+        Raises:
+            OSError: it cannot be started; says why, such as that the extra ``live`` is not installed.
+        """
+        return self._page.serve(self.storage_path, host=host, port=port)
 
     def tracking_status(self) -> dict[str, Any]:
         """Where runs go, and for the active or last run how far it has come in each tracker."""

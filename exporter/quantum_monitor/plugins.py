@@ -1,4 +1,4 @@
-"""Plug-ins: a person's own metrics of a state, a circuit or a gradient, and alerts of their own."""
+"""Plug-ins: a person's own metrics of a state, a circuit or a gradient, alerts and figures of their own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from quantum_monitor.names import label_value, text
 Function = TypeVar("Function", bound=Callable[..., Any])
 OnError = Callable[[str, object], None]
 
-ENTRY_POINT_GROUPS = ("quantum_monitor.metrics", "quantum_monitor.alerts")
+ENTRY_POINT_GROUPS = ("quantum_monitor.metrics", "quantum_monitor.alerts", "quantum_monitor.figures")
 FAILURES_IN_A_ROW = 10
 """After so many a plug-in is switched off."""
 _NAME_LENGTH = 128
@@ -47,7 +47,9 @@ GRADIENT: list[Plugin] = []
 """Likewise of a gradient."""
 ALERTS: list[Plugin] = []
 """Likewise the alerts of the user's own; what they are called with is told by their rules."""
-_BY_KIND = {"state": STATE, "circuit": CIRCUIT, "gradient": GRADIENT, "alert": ALERTS}
+FIGURES: list[Plugin] = []
+"""Likewise the figures of the user's own, which are called with a stored run."""
+_BY_KIND = {"state": STATE, "circuit": CIRCUIT, "gradient": GRADIENT, "alert": ALERTS, "figure": FIGURES}
 _ALERT_KINDS = ("training", "state", "circuit")
 
 
@@ -135,6 +137,33 @@ def alert_rule(
     return _PLUGINS.registering("alert", name, rule=rule, on=on)
 
 
+def figure(name: str | None = None) -> Callable[[Function], Function]:
+    """Register a function that draws a run: report, static dashboard and live page show its figure like ours.
+
+    The function is called with a ``StoredRun`` and returns a plotly figure, or a matplotlib figure, which is closed
+    afterwards, or None where that run has nothing to draw. It is called whenever a view of a run is made, not while the
+    training logs. One that raises is told of in its place, and called again for the next view.
+
+    Args:
+        name: what stands above the figure, cut at 128 characters; the function's own name unless given. A later
+            function of the same name replaces the earlier one.
+
+    Raises:
+        TypeError: written without parentheses.
+        ValueError: the name is empty.
+
+    Example:
+        >>> @figure("Energy against its target")
+        ... def energy(run):
+        ...     import plotly.graph_objects as go
+        ...
+        ...     series = run.series("energy", kind="custom")
+        ...     return go.Figure(go.Scatter(x=series.step, y=series.value + 1.13727)) if len(series.value) else None
+        >>> unregister("Energy against its target")
+    """
+    return _PLUGINS.registering("figure", name)
+
+
 def alerts() -> dict[str, MetricRule]:
     """The alerts of the user's own that are on, by name."""
     return {plugin.name: plugin.rule for plugin in tuple(ALERTS) if plugin.rule is not None}
@@ -150,20 +179,20 @@ def alert_values(kind: str, fields: Mapping[str, float]) -> Iterator[tuple[str, 
 
 
 def unregister(name: str) -> None:
-    """Forget the plug-in metric or alert of that name.
+    """Forget the plug-in metric or alert of that name, and the figure of that name.
 
     Raises:
         KeyError: there is none.
     """
-    _PLUGINS.remove(label_value(name))
+    _PLUGINS.unregister(label_value(name))
 
 
 def load_entry_points() -> None:
     """Load the plug-ins of installed packages, once a process.
 
-    An entry point of the groups ``quantum_monitor.metrics`` and ``quantum_monitor.alerts`` names a decorated function,
-    or a module that holds some. One that fails to load is counted and logged, and stops neither the others nor the
-    caller.
+    An entry point of the groups ``quantum_monitor.metrics``, ``quantum_monitor.alerts`` and ``quantum_monitor.figures``
+    names a decorated function, or a module that holds some. One that fails to load is counted and logged, and stops
+    neither the others nor the caller.
     """
     _PLUGINS.load_entry_points()
 
@@ -198,7 +227,8 @@ class _Plugins:
 
     def __init__(self) -> None:
         self.after_fork()
-        self._by_name: dict[str, Plugin] = {}
+        self._by_name: dict[tuple[bool, str], Plugin] = {}
+        """By whether it is a figure, which may be named as a metric is, and by name."""
         self._loaded = False
 
     def after_fork(self) -> None:
@@ -209,25 +239,30 @@ class _Plugins:
         self, kind: str, name: str | None, *, rule: MetricRule | None = None, on: str = ""
     ) -> Callable[[Function], Function]:
         if name is not None and not isinstance(name, str):
-            raise TypeError(f"name: {name!r} is not a text; write @{kind}_metric() with parentheses")
+            raise TypeError(f"name: {name!r} is not a text; write @{_decorator(kind)}() with parentheses")
 
         def register(function: Function) -> Function:
             own_name = getattr(function, "__name__", "") if name is None else name
             if not own_name.strip():
-                raise ValueError(f"name: {own_name!r} is empty; give the metric a name")
+                raise ValueError(f"name: {own_name!r} is empty; give it a name")
             plugin = Plugin(label_value(own_name), kind, function, rule=rule, on=on)
+            key = (kind == "figure", plugin.name)
             with self._lock:
-                if plugin.name in self._by_name:
-                    self.remove(plugin.name)
-                self._by_name[plugin.name] = plugin
+                if key in self._by_name:
+                    self.switch_off(self._by_name.pop(key))
+                self._by_name[key] = plugin
                 _BY_KIND[kind].append(plugin)
             return function
 
         return register
 
-    def remove(self, name: str) -> None:
+    def unregister(self, name: str) -> None:
         with self._lock:
-            self.switch_off(self._by_name.pop(name))
+            keys = [key for key in ((False, name), (True, name)) if key in self._by_name]
+            if not keys:
+                raise KeyError(name)
+            for key in keys:
+                self.switch_off(self._by_name.pop(key))
 
     def switch_off(self, plugin: Plugin) -> bool:
         """Call it no more; False if it was off already."""
@@ -253,12 +288,17 @@ class _Plugins:
                     continue
                 if callable(found) and not any(plugin.function is found for plugin in self._by_name.values()):
                     FAULTS.rejected(
-                        where, f"{entry_point.value} is not decorated; put @state_metric() or @alert_rule() there"
+                        where,
+                        f"{entry_point.value} is undecorated; put @state_metric() or @alert_rule() there, or @figure()",
                     )
 
 
 _PLUGINS = _Plugins()
 os.register_at_fork(after_in_child=_PLUGINS.after_fork)
+
+
+def _decorator(kind: str) -> str:
+    return {"alert": "alert_rule", "figure": "figure"}.get(kind, f"{kind}_metric")
 
 
 def _guarded(plugin: Plugin, value: Any, on_error: OnError) -> dict[str, float]:

@@ -54,6 +54,8 @@ class StateObserver:
     def observe(self, run: Run, state: Any, step: int | None, reference: Any) -> None:
         """Measure a state, or copy it and leave the expensive measures to the background.
 
+        The store is offered a snapshot of it; that of a large one is the copy which the background measures.
+
         A reference that cannot be used is counted and costs the fidelity only.
 
         Raises:
@@ -68,6 +70,7 @@ class StateObserver:
         if qubits <= (_VECTOR_QUBITS_AT_ONCE if array.ndim == 1 else _MATRIX_QUBITS_AT_ONCE):
             known = _state(array, little_endian)
             _record(run, step, {**entropies(known), **_quick(known, other)}, number)
+            run.store.states.offer(known.data, step, little_endian=little_endian, copy=True)
             if plugins.STATE:
                 observe.custom(run, step, plugins.evaluate("state", known.data))
         elif array.ndim == 1 and (other is None or other.ndim == 1):
@@ -76,12 +79,14 @@ class StateObserver:
             if copy.fidelity is not None:
                 fields["fidelity"] = copy.fidelity
             _record(run, step, fields, number)
+            run.store.states.offer(copy.data, step, little_endian=little_endian, copy=False)
             self._later(_Work(run, step, number, copy.state, entropies))
         else:
             known = _state(array, little_endian, copy=True)
             kept = usable(lambda value, name: as_state(value, name=name, copy=True), other, "reference_state")
             pure = kept is None or kept.is_vector
             _record(run, step, _quick(known, kept if pure else None), number)
+            run.store.states.offer(known.data, step, little_endian=little_endian, copy=False)
             matrix = None if pure else kept  # the fidelity of two matrices takes decompositions of both
             self._later(_Work(run, step, number, lambda: known, lambda it: {**entropies(it), **_fidelity(it, matrix)}))
         with run.lock:

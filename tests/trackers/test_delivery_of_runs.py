@@ -301,7 +301,7 @@ def test_an_artifact_that_vanished_does_not_stop_the_others(new_store: NewStore,
 def test_a_run_whose_report_cannot_be_drawn_is_closed(new_store: NewStore, received: Received) -> None:
     store = new_store()
     fill(store, 3)
-    (store.directory / "report.html").mkdir()
+    (store.directory / "trackers/report.html").mkdir(parents=True)
     assert deliver(ended(store), received).closed == "completed"
 
 

@@ -302,12 +302,14 @@ def test_a_journal_that_is_a_pipe_is_refused_at_once(run: TrackedRun) -> None:
 def test_a_journal_brings_nothing_that_the_run_s_own_index_does_not_name(run: TrackedRun, tmp_path: Path) -> None:
     secret = tmp_path / "id_rsa"
     secret.write_text("secret")
-    (run_directory(run) / "report.html").symlink_to(secret)
+    trackers = run_directory(run) / "trackers"
+    trackers.mkdir(exist_ok=True)
+    (trackers / "report.html").symlink_to(secret)
     mine = logged(run_directory(run))
     journal = Journal(run_directory(run), "there")
     for number in (0, mine.number, 7):
         journal.artifact(mine._replace(number=number))
-    (file,) = (run_directory(run) / "trackers").iterdir()
+    (file,) = (path for path in trackers.iterdir() if not path.is_symlink())
     named = {**mine._asdict(), "path": str(secret)}
     with file.open("a") as lines:
         lines.write(json.dumps({"artifact": named}) + "\n[1]\n{\n" + "[" * 100_000)

@@ -157,7 +157,8 @@ def test_parameters_and_artifacts_that_a_kill_swallowed_are_handed_over_by_the_n
 def test_a_run_that_was_moved_after_a_kill_has_its_artifacts_all_the_same(tmp_path: Path, start: type[Child]) -> None:
     run, moved = tmp_path / "run", tmp_path / "elsewhere"
     logged(run)
-    (run / "report.html").write_text("<p>report</p>")
+    (run / "trackers").mkdir()
+    (run / "trackers/report.html").write_text("<p>report</p>")
     child = start(run)
     child.do("artifacts")
     child.do("report")

@@ -31,7 +31,7 @@ def main(directory: str, mode: str) -> None:
             for artifact in artifacts.read(directory):
                 to.attach(artifact)
         elif command == "report":
-            to.attach(artifacts.Artifact(0, "report", "report.html", Path(directory) / "report.html", 1.0, {}))
+            to.attach(artifacts.Artifact(0, "report", "report.html", Path(directory) / "trackers/report.html", 1.0, {}))
         elif command == "close":
             to.close(arguments[0], {}, ended=1.0)
         elif command == "core":

@@ -9,7 +9,9 @@ import json
 import math
 import os
 import re
+import shlex
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -23,12 +25,13 @@ import pytest
 import quantum_monitor
 from quantum_monitor import QuantumMonitor
 from quantum_monitor.record import Record
-from quantum_monitor.store import artifacts
+from quantum_monitor.store import artifacts, reader
 from quantum_monitor.store.reader import StoredRun
 from quantum_monitor.store.writer import RunStore
-from quantum_monitor.views import report_data
-from quantum_monitor.views.report import report, write_report
-from quantum_monitor.views.report_html import duration, moment, number
+from quantum_monitor.trackers.state import State, StateFile
+from quantum_monitor.views.observed import SPANS_AT_MOST, observe
+from quantum_monitor.views.report import generate_report, report, write_report
+from quantum_monitor.views.words import duration, moment, number
 
 WriteRun = Callable[..., StoredRun]
 NewMonitor = Callable[..., QuantumMonitor]
@@ -64,6 +67,7 @@ class Page(HTMLParser):
         self.tables: dict[str, list[list[str]]] = {}
         self.facts: dict[str, str] = {}
         self.words: list[str] = []
+        self.commands: list[str] = []
         self._label = self._term = ""
         self.feed(source)
         self.close()
@@ -78,6 +82,8 @@ class Page(HTMLParser):
             self._label = str(given["aria-label"])
         if tag == "table":
             self.tables[self._label] = []
+        if tag == "pre":
+            self.commands.append("")
         if tag == "tr":
             self.tables[self._label].append([])
         if tag in {"th", "td"}:
@@ -95,6 +101,8 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self.open and self.open[-1] != "style":
             self.words.append(data)
+        if "pre" in self.open:
+            self.commands[-1] += data
         if any(cell in self.open for cell in ("th", "td")):
             self.tables[self._label][-1][-1] += data
         elif self.headings and self.open[-1:] == [self.headings[-1][0]]:
@@ -329,7 +337,7 @@ def test_a_series_without_a_finite_value_has_no_extremes(write_run: WriteRun) ->
 
 
 def test_one_spike_and_one_nan_in_many_steps_stay_visible(write_run: WriteRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report_data, "_NUMBERS_AT_ONCE", 5_000)  # many pieces, as a long run has
+    monkeypatch.setattr(reader, "_BYTES_AT_ONCE", 50_000)  # many pieces, as a long run has
     losses = [0.0] * 20_000
     losses[5_001], losses[12_345], losses[17_001] = -1e6, 1e6, math.nan
     page = Page(report(write_run(*steps(losses))))
@@ -341,7 +349,7 @@ def test_one_spike_and_one_nan_in_many_steps_stay_visible(write_run: WriteRun, m
         assert places == pytest.approx([600 * step / 19_999] * len(places), abs=2)
     assert float(marks[1:].split()[0]) == pytest.approx(600 * 17_001 / 19_999, abs=2)
     assert marks.count("M") == 1
-    assert len(points) <= 2 * 400
+    assert len(points) <= 2 * SPANS_AT_MOST
     assert page.row("What the training amounts to", "Steps with a loss") == ["20,000"]
 
 
@@ -356,8 +364,8 @@ def test_numbers_do_not_depend_on_how_the_records_are_read(
         for step, value in enumerate(values.tolist())
     ]
     run = write_run(*records)
-    monkeypatch.setattr(report_data, "_NUMBERS_AT_ONCE", 777)
-    loss = report_data.observe(run).one("training", "loss")
+    monkeypatch.setattr(reader, "_BYTES_AT_ONCE", 1)
+    loss = observe(run).one("training", "loss")
     assert loss
     finite = values[np.isfinite(values)]
     assert (loss.count, loss.finite) == (3_000, len(finite))
@@ -416,7 +424,7 @@ def test_a_thousand_metrics_are_all_there_and_any_number_more_is_counted(write_r
     assert [row["Metric"] for row in page.rows("Every metric")] == names[:1_000]
     many = Record("custom", BEGIN, 0, dict.fromkeys(names, 2.0))
     run = write_run(many, *steps([1.0]))
-    assert len(report_data.observe(run).amounts) == 2_001
+    assert len(observe(run).amounts) == 2_001
     page = Page(report(run))
     assert len(page.rows("Every metric")) == 2_000
     assert "3,001 more series are in the run's store" in page.text
@@ -512,6 +520,188 @@ def test_a_description_of_the_wrong_types_costs_only_what_is_wrong(write_run: Wr
     assert page.headings[0] == ("h1", "5")
     assert "Start" not in page.facts
     assert page.row("What the training amounts to", "Last loss") == ["1"]
+
+
+SECRETS = {
+    "api_key": "SECRET-1",
+    "ibmToken": "SECRET-2",
+    "DB_PASSWORD": 5421907,
+    "nested": {"client": {"secret": ["SECRET-3"]}},
+    "endpoint": "https://me:SECRET-4@host/jobs?token=SECRET-5&shots=7",
+    "note": "log in with password: SECRET-6, then wait",
+    "command": "curl -H 'Authorization: Bearer SECRET-7' host",
+    "settings": "{'credentials': ['SECRET-D', 'SECRET-E']}",
+    "git": "ghp_SECRETSECRETSECRETSECRETSECRETSECRET",
+}
+HARMLESS = {"max_tokens": 512, "tokenizer": "wordpiece", "author": "Ada", "key": 42, "passes": 3, "keyword": "vqe"}
+
+
+@pytest.mark.parametrize("format_", ["html", "md"])
+def test_no_secret_is_told(write_run: WriteRun, format_: str) -> None:
+    labels = {"backend": "https://me:SECRET-8@sim", "status": "success"}
+    run = write_run(
+        Record("circuit", BEGIN, None, {"execution_time": 1.0}, labels),
+        params={**SECRETS, **HARMLESS},
+        tags={name: str(value) for name, value in SECRETS.items()},
+        labels={"auth_token": "SECRET-9"},
+        environment={"command": ["python", "t.py", "--token", "SECRET-A", "--key=7", "--password=SECRET-B"]},
+        tracking={"mlflow": {"tracking_uri": "https://me:SECRET-C@mlflow"}},
+    )
+    (run.directory / "artifacts").mkdir(exist_ok=True)
+    (run.directory / "artifacts" / "a").write_text("")
+    entry = {"number": 1, "kind": "file", "name": "a", "path": "artifacts/a", "time": BEGIN,
+             "metadata": SECRETS, "register_as": None}  # fmt: skip
+    (run.directory / artifacts.INDEX).write_text(json.dumps(entry) + "\n")
+    source = generate_report(run, format=format_, include_visualizations=False).read_text(encoding="utf-8")
+    assert "SECRET" not in source.replace("SECRETS", "")
+    assert "5421907" not in source
+    assert "shots=7" in source
+    assert "host/jobs" in source
+    if format_ == "html":
+        page = Page(source)
+        assert page.row("Parameters of the run", "api_key") == ["(hidden)"]
+        assert page.row("Parameters of the run", "nested") == ['{"client": {"secret": "(hidden)"}}']
+        for name, value in HARMLESS.items():
+            assert page.row("Parameters of the run", name) == [str(value)]
+        assert shlex.split(page.commands[-1]) == (
+            ["python", "t.py", "--token", "(hidden)", "--key=7", "--password=(hidden)"]
+        )
+
+
+def commands_of(run: StoredRun, status: str | None = None) -> list[list[str]]:
+    """The commands for a shell, as it would take them apart."""
+    return [shlex.split(line) for line in Page(report(run, status)).commands if not line.startswith("from ")]
+
+
+def test_it_ends_with_the_commands_that_go_on_from_there(write_run: WriteRun) -> None:
+    assert commands_of(write_run(end_time=BEGIN)) == [
+        ["quantum-monitor", "dashboard", "."],
+        ["quantum-monitor", "compare", "OTHER_RUN", "h2/1"],
+        ["quantum-monitor", "export", "h2/1", "--format", "csv"],
+    ]
+
+
+def test_the_commands_do_what_they_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = tmp_path / "a folder; touch hacked" / "$(touch hacked)"
+    for run_id, begin in (("0", BEGIN), ("1", BEGIN + 1)):
+        info = {"experiment": "it's", "name": "a", "run_id": run_id, "start_time": begin}
+        store = RunStore(storage / "it's" / f"run {run_id}", {"status": "completed", **info})
+        store.put(Record("training", BEGIN, 0, {"loss": 0.5}))
+        assert store.close(20)
+    run = StoredRun(storage / "it's" / "run 0")
+    page = Page(report(run))
+    assert shlex.split(page.commands[1])[2:] == [
+        f"a folder; touch hacked/$(touch hacked)/it's/run {number}" for number in (1, 0)
+    ]
+    (export,) = (line for line in page.commands if " export " in line)
+    tool = Path(sys.executable).with_name("quantum-monitor")
+    shell = subprocess.run(
+        ["sh", "-c", export.replace("quantum-monitor", str(tool), 1)], check=True, capture_output=True, text=True
+    )
+    assert Path(shell.stdout.strip()).read_text().splitlines()[1].endswith(",0.5")
+    (program,) = (lines for lines in page.commands if lines.startswith("from "))
+    python = subprocess.run([sys.executable, "-c", f"{program}\nprint(loss.value)"], check=True,
+                            capture_output=True, text=True)  # fmt: skip
+    assert python.stdout == "[0.5]\n"
+    assert not list(tmp_path.rglob("hacked"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    page = Page(report(run))
+    assert "The paths begin at the storage folder" in page.text
+    assert shlex.split(page.commands[0]) == ["quantum-monitor", "dashboard", "."]
+    assert shlex.split(page.commands[1])[2:] == ["it's/run 1", "it's/run 0"]
+    assert str(tmp_path) not in page.source
+
+
+def test_a_folder_whose_name_nobody_can_type_gets_no_commands(tmp_path: Path) -> None:
+    store = RunStore(tmp_path / "h2\x1b[2J" / "1", {"experiment": "h2", "name": "a", "run_id": "1"})
+    assert store.close(20)
+    page = Page(report(StoredRun(store.directory)))
+    assert "has characters that no command can be typed with" in page.text
+    assert page.commands == []
+    assert "\x1b" not in page.source
+
+
+@pytest.mark.parametrize(
+    ("cursor", "closed", "waits"), [(3, "completed", False), (3, "", True), (2, "completed", True), (None, "", True)]
+)
+def test_sync_is_named_where_a_tracker_waits(write_run: WriteRun, cursor: int | None, closed: str, waits: bool) -> None:
+    run = write_run(*steps([3.0, 2.0, 1.0]), tracking={"mlflow": {}})
+    if cursor is not None:
+        (run.directory / "trackers").mkdir()
+        state = State("mlflow", "http://there", cursor=cursor, closed=closed)
+        StateFile(run.directory, "mlflow", "http://there").save(state)
+    first = commands_of(run)[0]
+    assert (first == ["quantum-monitor", "sync", "h2/1"]) is waits
+    written = write_report(run, run.directory / "report.html", "completed").read_text(encoding="utf-8")
+    # That page is written as the last thing before the run is closed.
+    assert (" sync " in Page(written).commands[0]) is (cursor != 3)
+
+
+def test_a_report_of_a_run_that_goes_on_says_so_and_how_to_make_it_again(tmp_path: Path) -> None:
+    store = RunStore(tmp_path / "h2" / "1", {"experiment": "h2", "name": "a", "run_id": "1", "status": "running"})
+    for record in steps([3.0, 2.0]):
+        store.put(record)
+    assert store.flush(20)
+    run = StoredRun(store.directory)
+    page = Page(report(run))
+    assert "Running. The run had not ended when this report was made." in page.text
+    assert page.row("What the training amounts to", "Last loss") == ["2"]
+    assert shlex.split(page.commands[0]) == ["quantum-monitor", "report", "h2/1"]
+    assert commands_of(run)[2][-2:] == ["--include", "running"]
+    store.put(Record("training", BEGIN, 2, {"loss": 1.0}))
+    assert store.close(20)
+    assert Page(report(run)).row("What the training amounts to", "Last loss") == ["1"]
+
+
+def test_the_training_is_started_again_as_it_was(write_run: WriteRun) -> None:
+    given = ["python", "-m", "vqe.train", "--data=/home/alice/h2.npz", "/home/alice/x y.txt", "--lr", "0.1"]
+    run = write_run(environment={"command": given, "git": {"commit": "3f2a9c" + "0" * 34}})
+    page = Page(report(run))
+    assert shlex.split(page.commands[-1]) == (["python", "-m", "vqe.train", "--data=h2.npz", "x y.txt", "--lr", "0.1"])
+    assert "Train again at commit 3f2a9c000000" in page.text
+    assert "alice" not in page.source
+    without = Page(report(write_run(environment={"script": "train.py"})))
+    assert without.commands[-1] == "python train.py"
+    assert "the arguments of the script were not recorded" in without.text
+
+
+@pytest.mark.parametrize("format_", ["html", "md"])
+def test_a_report_lands_in_the_directory_of_its_run(write_run: WriteRun, format_: str) -> None:
+    run = write_run(*steps([1.0]))
+    path = generate_report(run, format=format_, include_visualizations=False)
+    assert path == run.directory / f"report.{format_}"
+    assert path.read_text(encoding="utf-8").startswith("<!DOCTYPE html>" if format_ == "html" else "# a\n")
+    assert generate_report(run, "here", format=format_, include_visualizations=False) == Path("here")
+    with pytest.raises(ValueError, match="format is 'pdf'; it must be one of html, md"):
+        generate_report(run, format="pdf")
+
+
+def test_a_full_disk_keeps_the_report_that_was_there(write_run: WriteRun, mount: Callable[..., Path]) -> None:
+    disk = mount("disk", "-t", "tmpfs", "-o", "size=64k", "tmpfs")
+    run = write_run(*steps([1.0]))
+    path = write_report(run, disk / "report.html")
+    before = path.read_bytes()
+    with pytest.raises(OSError, match="No space left"):
+        (disk / "ballast").write_bytes(bytes(64 * 1024))
+    for format_ in ("html", "md"):
+        with pytest.raises(OSError, match="No space left"):
+            generate_report(run, path, format=format_, include_visualizations=format_ == "html")
+    assert path.read_bytes() == before
+    assert sorted(file.name for file in disk.iterdir()) == ["ballast", "report.html"]
+
+
+def test_damaged_records_are_an_error_and_a_damaged_neighbour_is_none(write_run: WriteRun, tmp_path: Path) -> None:
+    run = write_run(*steps([1.0]))
+    for name, description in (("2", "no JSON"), ("3", "[]")):
+        (tmp_path / "h2" / name).mkdir()
+        (tmp_path / "h2" / name / "run.json").write_text(description)
+        (tmp_path / "h2" / name / "records.db").write_text("no database")
+    (run.directory / "trackers").write_text("no folder")
+    assert commands_of(run)[1][-2:] == ["OTHER_RUN", "h2/1"]
+    (run.directory / "records.db").write_bytes(b"no database at all" * 100)
+    with pytest.raises(sqlite3.DatabaseError):
+        report(run)
 
 
 @pytest.mark.parametrize(

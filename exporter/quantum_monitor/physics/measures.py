@@ -97,7 +97,7 @@ def entanglement_entropy(state: StateLike, subsystem_qubits: Iterable[int] | Non
     if subsystem_qubits is None:
         qubits = list(range(known.n_qubits // 2))
     else:
-        qubits = _checked_qubits(subsystem_qubits, known.n_qubits, "subsystem_qubits")
+        qubits = checked_qubits(subsystem_qubits, known.n_qubits, "subsystem_qubits")
         if len(qubits) == known.n_qubits:
             raise ValueError(
                 f"subsystem_qubits: all {known.n_qubits} qubits leave nothing on the other side of the cut"
@@ -165,7 +165,7 @@ def mutual_information(state: StateLike, a: Iterable[int], b: Iterable[int]) -> 
         ValueError: no state, a group that is empty or out of range, or groups that overlap.
     """
     known = as_state(state)
-    left, right = _checked_qubits(a, known.n_qubits, "a"), _checked_qubits(b, known.n_qubits, "b")
+    left, right = checked_qubits(a, known.n_qubits, "a"), checked_qubits(b, known.n_qubits, "b")
     if shared := sorted(set(left) & set(right)):
         raise ValueError(f"b: qubits {shared} are in both groups; mutual information is between disjoint ones")
     joint = _subsystem_entropy(known, left + right)
@@ -187,7 +187,7 @@ def reduced_density_matrix(state: StateLike, qubits: Iterable[int]) -> Array:
         ValueError: no state, or qubits that are out of range, repeated or none.
     """
     known = as_state(state)
-    kept = _checked_qubits(qubits, known.n_qubits, "qubits")
+    kept = checked_qubits(qubits, known.n_qubits, "qubits")
     return partial_trace(known.data, _axes(known, kept), known.n_qubits)
 
 
@@ -266,7 +266,12 @@ def _axes(state: State, qubits: list[int]) -> list[int]:
     return [state.n_qubits - 1 - qubit for qubit in reversed(qubits)] if state.little_endian else qubits
 
 
-def _checked_qubits(qubits: Iterable[int], n_qubits: int, name: str) -> list[int]:
+def checked_qubits(qubits: Iterable[int], n_qubits: int, name: str) -> list[int]:
+    """Return the numbers of qubits that somebody chose.
+
+    Raises:
+        ValueError: one is no qubit of the state, or stands twice.
+    """
     try:
         chosen = [qubit.__index__() for qubit in qubits]
     except (AttributeError, TypeError):

@@ -14,7 +14,14 @@ from quantum_monitor.store.copying import open_regular
 from quantum_monitor.store.layout import ARTIFACTS
 
 INDEX = "artifacts.jsonl"
-FOLDERS = {"model": "models", "circuit": "circuits", "figure": "figures", "report": "reports", "file": "files"}
+FOLDERS = {
+    "model": "models",
+    "circuit": "circuits",
+    "profile": "profiles",
+    "figure": "figures",
+    "report": "reports",
+    "file": "files",
+}
 """Kind of artifact to its folder below ``artifacts/``."""
 
 _LONGEST_LINE = 2**20
@@ -25,7 +32,7 @@ class Artifact(NamedTuple):
 
     Attributes:
         number: its place in the index, from 1.
-        kind: ``model``, ``circuit``, ``figure``, ``report`` or ``file``.
+        kind: ``model``, ``circuit``, ``profile``, ``figure``, ``report`` or ``file``.
         name: as the person gave it; any text.
         path: the file or folder itself, complete when the index names it.
         time: Unix time in seconds.

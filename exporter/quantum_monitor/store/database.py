@@ -18,8 +18,11 @@ from typing import Literal
 import psutil
 
 from quantum_monitor.record import Record
+from quantum_monitor.store import states
 from quantum_monitor.store.blocks import Packer, write
 
+# The table of snapshots (`states.TABLE`) came later and is no version of its own: it only adds, whoever does not know
+# it is not disturbed, and readers of a database of an older version pay for a migrated copy of all its records.
 SCHEMA_VERSION = 2
 _TABLES = (
     "CREATE TABLE shapes(id INTEGER PRIMARY KEY, kind TEXT NOT NULL, labels TEXT NOT NULL, fields TEXT NOT NULL)",
@@ -96,6 +99,7 @@ def open_for_writing(file: Path, *, journal: JournalMode) -> sqlite3.Connection:
         connection.execute(f"PRAGMA journal_mode={journal}")
         connection.execute("PRAGMA synchronous=NORMAL")
         _migrate(connection)
+        connection.execute(states.TABLE)
     except BaseException:
         connection.close()
         raise
@@ -107,6 +111,7 @@ def open_in_memory() -> tuple[str, sqlite3.Connection]:
     address = f"file:quantum-monitor-{uuid.uuid4().hex}?mode=memory&cache=shared"
     connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False, cached_statements=16)
     _migrate(connection)
+    connection.execute(states.TABLE)
     return address, connection
 
 
@@ -122,16 +127,25 @@ def reading(source: Path | str) -> Iterator[sqlite3.Connection]:
         ValueError: the database was written by a newer version.
         sqlite3.DatabaseError: it is damaged.
     """
+    with reading_as_it_is(source) as connection:
+        if _version(connection) == SCHEMA_VERSION:
+            yield connection
+            return
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:
+            connection.backup(copy)
+            _migrate(copy)
+            yield copy
+
+
+@contextmanager
+def reading_as_it_is(source: Path | str) -> Iterator[sqlite3.Connection]:
+    """Open a database like `reading`, but in the schema that it has."""
     with ExitStack() as stack:
         address = source if isinstance(source, str) else _address(source, stack)
         connection = stack.enter_context(closing(_connect(address)))
         if isinstance(source, str):
             connection.execute("PRAGMA read_uncommitted=1")  # else a shared cache lets readers lock out the writer
-        if _check_version(connection, source) < SCHEMA_VERSION:
-            copy = stack.enter_context(closing(sqlite3.connect(":memory:", isolation_level=None)))
-            connection.backup(copy)
-            _migrate(copy)
-            connection = copy
+        _check_version(connection, source)
         yield connection
 
 
@@ -158,20 +172,24 @@ def _uses_log(file: Path) -> bool:
         return stream.read(20)[18:20] == b"\x02\x02"  # the file format's read and write versions
 
 
-def _check_version(connection: sqlite3.Connection, source: Path | str) -> int:
+def _version(connection: sqlite3.Connection) -> int:
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def _check_version(connection: sqlite3.Connection, source: Path | str) -> None:
+    version = _version(connection)
     if version > SCHEMA_VERSION:
         message = (
             f"{source} has schema version {version}, this quantum-monitor knows up to {SCHEMA_VERSION}: "
             "install a newer quantum-monitor"
         )
         raise ValueError(message)
-    return version
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
     """Bring a database to the present schema, in one transaction."""
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    version = _version(connection)
     if version == SCHEMA_VERSION:
         return
     connection.execute("BEGIN IMMEDIATE")

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from quantum_monitor.faults import FAULTS
-from quantum_monitor.store import database, runfile
+from quantum_monitor.store import database, runfile, states
 from quantum_monitor.store.blocks import Packer
 from quantum_monitor.store.layout import ARTIFACTS, DATABASE, DESCRIPTION
+
+_STATES_IN_MEMORY = 50
 
 
 def open_run(directory: Path, info: Mapping[str, Any]) -> tuple[sqlite3.Connection, str | None]:
@@ -35,6 +37,12 @@ def packer_behind(connection: sqlite3.Connection) -> Packer:
     last = connection.execute("SELECT last FROM blocks ORDER BY first DESC LIMIT 1").fetchone()
     shape = connection.execute("SELECT max(id) FROM shapes").fetchone()[0]
     return Packer(next_sequence=last[0] + 1 if last else 1, next_shape=(shape or 0) + 1)
+
+
+def keeper_behind(connection: sqlite3.Connection, limit: int, directory: Path | None) -> states.StateKeeper:
+    """A keeper of snapshots that numbers on from what a database holds; fewer are kept in memory."""
+    limit = limit if directory else min(limit, _STATES_IN_MEMORY)
+    return states.StateKeeper(limit, directory, last_number=states.last_number(connection))
 
 
 def _on_disk(directory: Path, info: Mapping[str, Any]) -> sqlite3.Connection:

@@ -23,6 +23,7 @@ from quantum_monitor.store.reader import StoredRun
 
 _log = logging.getLogger("quantum_monitor")
 _MEMORY_LIMIT = 64 * 2**20
+_STATES_EVERY = 1.0
 _LONGEST_PAUSE = 5.0
 _PATIENCE = 0.01
 _NAP_SECONDS = 50e-6
@@ -46,10 +47,13 @@ class RunStore:
             ``params``, ``tags`` and whatever else; values that are not JSON are written as text.
         queue_limit: how many records may wait; more are dropped and counted under ``queue_full``.
         flush_interval: seconds between two flushes.
+        keep_states: how many snapshots of states are kept; in memory, 50 at most.
 
     Attributes:
         directory: the run's directory.
         in_memory: whether the records are kept in memory because the directory could not be written.
+        states: takes the states of the run, see `StateKeeper.offer`. They are written once a second, by ``flush`` and
+            by ``close``.
 
     Raises:
         ValueError: an option is out of range, another live process of this host writes the run, or its database
@@ -63,12 +67,16 @@ class RunStore:
         *,
         queue_limit: int = 200_000,
         flush_interval: float = 0.05,
+        keep_states: int = 200,
     ) -> None:
         if queue_limit < 1:
             message = f"queue_limit is {queue_limit}; it must be at least 1"
             raise ValueError(message)
         if not 0 < flush_interval <= 60:
             message = f"flush_interval is {flush_interval}; it must be above 0 and at most 60 seconds"
+            raise ValueError(message)
+        if keep_states < 0:
+            message = f"keep_states is {keep_states}; it must be at least 0"
             raise ValueError(message)
         self.directory = Path(directory).absolute()
         self._queue: deque[Record] = deque()
@@ -89,6 +97,8 @@ class RunStore:
         self._held_bytes = 0
         self._connection, self._address = opening.open_run(self.directory, self._info)
         self._packer = opening.packer_behind(self._connection)
+        self.states = opening.keeper_behind(self._connection, keep_states, None if self.in_memory else self.directory)
+        self._states_due = 0.0
         self._memory_freed = weakref.finalize(self, self._connection.close) if self.in_memory else None
         if self._memory_freed:
             self._memory_freed.atexit = False  # the thread may be inside SQLite then
@@ -214,7 +224,7 @@ class RunStore:
             self._wake.clear()
             requested, closing = self._requested, self._closing
             try:
-                self._write_all()
+                self._write_all(states=closing or requested > self._completed or time.monotonic() >= self._states_due)
                 failures = 0
                 if closing:
                     self._finish()
@@ -238,7 +248,7 @@ class RunStore:
         else:
             FAULTS.internal("store", error)
 
-    def _write_all(self) -> None:
+    def _write_all(self, *, states: bool) -> None:
         """Write what the queue holds at this moment, then the description as it was before that moment.
 
         So a run that reads as completed has all of its records.
@@ -254,9 +264,22 @@ class RunStore:
                 blocks.write(self._connection, self._batch)
                 self._bound_memory(self._batch)
                 self._batch = None
+        if states:
+            self._write_states()
         if self._info_changed:
             self._write_description()
         self._look_for_the_directory()
+
+    def _write_states(self) -> None:
+        """Write the snapshots of states that wait. Where they fail, the run goes on, and may end, without them."""
+        self._states_due = time.monotonic() + _STATES_EVERY
+        try:
+            with self._in_database:
+                self.states.write(self._connection)
+        except (OSError, sqlite3.Error) as error:
+            FAULTS.rejected("store", f"{self.directory}: {error}; snapshots of states wait until it can be written")
+        except Exception as error:  # noqa: BLE001 - snapshots must not keep a run from its end
+            FAULTS.internal("store", error)
 
     def _merge_descriptions(self) -> None:
         while self._described:
@@ -306,6 +329,8 @@ class RunStore:
         if left := len(self._described):
             self._described.clear()
             FAULTS.dropped("store", "description", left)
+        if left := self.states.close():
+            FAULTS.dropped("store", "states", left)
         with _OPEN_LOCK:
             _OPEN.discard(self)
         if self.in_memory:
@@ -331,6 +356,7 @@ class RunStore:
         self._renew_locks()
         self._queue.clear()
         self._described.clear()
+        self.states.close()
         self._batch, self._info_changed = None, False
         if self._memory_freed:
             self._memory_freed.detach()

@@ -24,6 +24,8 @@ from quantum_monitor.trackers.tags import run_tags
 _VALUES_AT_ONCE = 10_000
 _ARTIFACT_TRIES = 3
 REPORT = "report.html"
+REPORT_PLACE = Path("trackers", REPORT)
+"""Where it lies in the run's directory: what a person made with ``generate_report`` is theirs and stays."""
 
 Condition = Literal["starting", "waiting", "delivering", "retrying", "delivered", "unusable"]
 
@@ -361,7 +363,8 @@ def _report(run: StoredRun, directory: Path | None, status: str) -> Iterator[Art
     with contextlib.ExitStack() as stack:
         folder = directory or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="quantum-monitor-")))
         try:
-            path = write_report(run, folder / REPORT, status)
+            (folder / REPORT_PLACE).parent.mkdir(exist_ok=True)
+            path = write_report(run, folder / REPORT_PLACE, status)
         except Exception as error:  # noqa: BLE001 - a run that cannot be drawn is closed all the same
             FAULTS.rejected("report", error)
             yield None

@@ -13,7 +13,7 @@ from quantum_monitor.store.layout import safe_name
 from quantum_monitor.trackers import mlflow_names as names
 from quantum_monitor.trackers.mlflow_errors import EXISTS, NOT_MLFLOW, MlflowError, code
 
-_FOLDER_EACH = frozenset({"model", "circuit"})
+_FOLDER_EACH = frozenset({"model", "circuit", "profile"})
 
 
 class Places:

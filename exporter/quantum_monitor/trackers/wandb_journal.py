@@ -19,7 +19,7 @@ from quantum_monitor.store import artifacts
 from quantum_monitor.store.artifacts import Artifact
 from quantum_monitor.store.copying import open_regular
 from quantum_monitor.store.runfile import plain
-from quantum_monitor.trackers.delivery import REPORT
+from quantum_monitor.trackers.delivery import REPORT, REPORT_PLACE
 from quantum_monitor.trackers.state import FOLDER
 
 _LONGEST = 64 * 2**20
@@ -70,7 +70,7 @@ class Journal:
         if self._directory is None:
             return {}
         found = {artifact.number: artifact for artifact in artifacts.read(self._directory)}
-        report = self._directory / REPORT
+        report = self._directory / REPORT_PLACE
         with contextlib.suppress(OSError, ValueError):
             descriptor = open_regular(report, follow=False)
             written = os.fstat(descriptor).st_mtime

@@ -121,6 +121,29 @@ def _known_text(program: str) -> _Circuit:
     return _Circuit(version, facts, unknown, lambda limit: read_program(program, limit), lambda _: as_qasm3(program))
 
 
+def drawing_of(circuit: Any) -> tuple[CircuitFacts, Drawing | str]:
+    """What is known of a circuit, and what of it is drawn or, in words, why nothing is.
+
+    Raises:
+        ValueError: no circuit at all, with the field, the value and the mend.
+    """
+    known = _known(as_circuit(circuit))
+    if known.read is None:
+        return known.facts, "Only totals were given, no gates."
+    try:
+        read, gates = _read(known, known.read)
+    except Exception as error:  # noqa: BLE001 - a foreign object is read here
+        return known.facts, _reason(error)
+    return known.facts, _drawing(known, read, gates, long=(known.facts.gates or 0) > LIMIT or len(gates) > LIMIT)
+
+
+def _read(known: _Circuit, read: Callable[[int], GateList]) -> tuple[GateList, list[Gate]]:
+    """The circuit and as many of its gates as are looked at, one more than are counted or drawn."""
+    limit = 1 + (DRAWN_GATES if (known.facts.gates or 0) > LIMIT else LIMIT)
+    circuit = read(limit)
+    return circuit, list(islice(circuit.gates, limit))
+
+
 def _facts(circuit: Any) -> tuple[CircuitFacts, str]:
     """What is known of a framework's circuit, and why it is not more."""
     try:
@@ -139,8 +162,7 @@ def _show(
     """Make the files of a circuit whose gates can be read; what cannot be made goes to ``left_out`` with its reason."""
     long = (known.facts.gates or 0) > LIMIT
     try:
-        circuit = read(DRAWN_GATES + 1 if long else LIMIT + 1)
-        gates = list(islice(circuit.gates, DRAWN_GATES + 1 if long else LIMIT + 1))
+        circuit, gates = _read(known, read)
     except Exception as error:  # noqa: BLE001 - a foreign object is read here
         reason = _reason(error)
         left_out |= dict.fromkeys(["circuit.txt", "circuit.svg", "gate_counts"], reason)
@@ -175,7 +197,7 @@ def _show(
             left_out[file] = _reason(error)
 
 
-class _Drawing(NamedTuple):
+class Drawing(NamedTuple):
     """What is drawn of a circuit, and a note of what is not."""
 
     circuit: GateList
@@ -184,26 +206,33 @@ class _Drawing(NamedTuple):
     note: str
 
     def text(self) -> str:
+        """In characters."""
         drawn = draw_text(self.circuit, self.gates, self.wires)
         return "".join([letter if letter.isprintable() or letter == "\n" else "?" for letter in drawn]) + (
             f"\n{self.note}\n" if self.note else ""
         )
 
     def svg(self, facts: Mapping[str, Any]) -> str:
-        said = [f"{facts[key]} {key.replace('_', ' ')}" for key in ("qubits", "gates") if facts[key] is not None]
-        said += [f"depth {facts['depth']}"] if facts["depth"] is not None else []
+        """As SVG; the facts are those of `circuit_files`."""
         title = f"Quantum circuit {facts['name']}".strip()
         return draw_svg(
             self.circuit,
             self.gates,
             self.wires,
             title=title,
-            description=", ".join([*said, *filter(None, [self.note])]),
+            description=", ".join([*in_words(facts), *filter(None, [self.note])]),
             note=self.note,
         )
 
 
-def _drawing(known: _Circuit, circuit: GateList, gates: list[Gate], *, long: bool) -> _Drawing:
+def in_words(facts: Mapping[str, Any]) -> list[str]:
+    """What is known of the size of a circuit: ``2 qubits``, ``depth 2``."""
+    counts = [(facts[key], key) for key in ("qubits", "gates") if facts[key] is not None]
+    said = [f"{count} {key if count != 1 else key[:-1]}" for count, key in counts]
+    return said + ([f"depth {facts['depth']}"] if facts["depth"] is not None else [])
+
+
+def _drawing(known: _Circuit, circuit: GateList, gates: list[Gate], *, long: bool) -> Drawing:
     wires = min(circuit.qubits, DRAWN_QUBITS)
     first = gates[:DRAWN_GATES]
     drawn = [gate for gate in first if gate.qubits and max(gate.qubits) < wires]
@@ -218,7 +247,7 @@ def _drawing(known: _Circuit, circuit: GateList, gates: list[Gate], *, long: boo
     if circuit.qubits > wires:
         elsewhere = sum(1 for gate in first if gate.qubits) - len(drawn)
         notes.append(f"the first {wires} of {circuit.qubits} qubits; {elsewhere} operations on others are left out")
-    return _Drawing(circuit, drawn, wires, "Drawn: " + ", ".join(notes) if notes else "")
+    return Drawing(circuit, drawn, wires, "Drawn: " + ", ".join(notes) if notes else "")
 
 
 def _reason(error: Exception) -> str:

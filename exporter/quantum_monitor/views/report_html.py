@@ -8,11 +8,12 @@ import html
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timezone
 
 import numpy as np
 
-from quantum_monitor.views.report_data import Line
+from quantum_monitor import masking
+from quantum_monitor.views.observed import Line
+from quantum_monitor.views.words import Cell, Code, in_full, number
 
 
 class Markup(str):
@@ -21,18 +22,10 @@ class Markup(str):
     __slots__ = ()
 
 
-class Exact(float):
-    """A number that is shown with twelve digits: the cents of large sums count."""
-
-    __slots__ = ()
-
-
-Cell = str | float | int | None
-"""A cell of a table: text, a number, or None for what was not measured."""
-
 _TEXT_LENGTH = 300
+_READ_LENGTH = 3_000
 _SHORT = 28
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _WIDTH, _HEIGHT, _MARGIN = 600.0, 100.0, 3.0
 
 _STYLE = """
@@ -62,19 +55,24 @@ tbody th { font-weight: normal } .short { white-space: nowrap } .long { min-widt
 tfoot th, tfoot td { font-weight: 600; border-bottom: 0 }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); gap: 1rem }
 figure { margin: 0; min-width: 0; background: var(--band); border-radius: .4rem; padding: .75rem }
-figure svg { display: block; width: 100%; height: 7rem; margin: .25rem 0 }
+figure > svg { display: block; width: 100%; height: 7rem; margin: .25rem 0 }
 figcaption { font-size: .8rem; overflow-wrap: anywhere } figure p { font-size: .8rem; margin: .25rem 0 0 }
 figure strong { font-weight: 600; color: var(--ink) }
 .ends { display: flex; justify-content: space-between; gap: 1rem; font-size: .8rem; font-variant-numeric: tabular-nums }
 .curve { fill: none; stroke: var(--curve); stroke-width: 1.5; stroke-linejoin: round; stroke-linecap: round }
 .broken { stroke: var(--bad); stroke-width: 2 }
 code { font: .85em/1.4 ui-monospace, monospace; overflow-wrap: anywhere }
+.command { margin: 1rem 0 } .command p { margin: 0 0 .25rem }
+pre { margin: 0; padding: .5rem .75rem; background: var(--band); border-radius: .4rem }
+pre code { user-select: all; overflow-wrap: normal } .scroll img { display: block } section > figure { margin: 1rem 0 }
+.scroll + .figures { margin-top: 1rem } .image { background: #fff; color: #1b1f24 } .image strong { color: #1b1f24 }
+.image img { display: block; max-width: 100%; height: auto; margin: .25rem auto }
 @media print { :root { color-scheme: light; --ink: #000; --soft: #444; --line: #bbb; --back: #fff; --band: #fff;
   --curve: #000; --bad: #000; --good: #000; --warn: #000 }
   main { max-width: none; padding: 0 } .scroll { overflow: visible }
   figure, tr { break-inside: avoid } h2 { break-after: avoid }
   table { font-size: .65rem } th, td { padding-right: .5rem } thead .number { white-space: normal }
-  .short, .long { white-space: normal; min-width: 4.5rem } }
+  .short, .long { white-space: normal; min-width: 4.5rem } pre code { white-space: pre-wrap } }
 """
 
 _PAGE = """\
@@ -93,57 +91,42 @@ _PAGE = """\
 <main>
 {body}
 </main>
-</body>
+{scripts}</body>
 </html>
 """
 
 
-def _policy() -> str:
-    digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+def page(title: str, parts: Iterable[str], *, style: str = "", scripts: Sequence[str] = (), allowed: str = "") -> str:
+    """A page that needs and loads nothing else: its policy allows no script, no image and no style but its own.
 
-
-def page(title: str, parts: Iterable[str]) -> str:
-    """A page that needs and loads nothing else: its policy allows no script, no image and no style but its own."""
+    Args:
+        title: of the page.
+        parts: the HTML in it, in order; empty ones are left out.
+        style: more style sheet, after the one of every page.
+        scripts: scripts that run when the page is there, in this order.
+        allowed: more that the policy allows, as directives that each end in ``;``.
+    """
+    style = _STYLE + style
+    policy = f"default-src 'none'; style-src {_source(style)}; {allowed}base-uri 'none'; form-action 'none'"
+    if scripts:
+        policy += f"; script-src {' '.join(map(_source, scripts))}"
     body = "\n".join(part for part in parts if part)
-    return _PAGE.format(policy=_policy(), title=text(title), style=_STYLE, body=body)
+    programs = "".join(f"<script>{script}</script>\n" for script in scripts)
+    return _PAGE.format(policy=policy, title=text(title), style=style, body=body, scripts=programs)
+
+
+def _source(content: str) -> str:
+    """How a policy names a script or a style that is in the page."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
 def text(value: object) -> Markup:
-    """Any text, escaped, without control characters, and cut at 300 characters."""
+    """Any text, escaped, without secrets and control characters, and cut at 300 characters."""
     if isinstance(value, Markup):
         return value
-    told = str(value)
+    told = masking.text(str(value)[:_READ_LENGTH])
     told = told if len(told) <= _TEXT_LENGTH else f"{told[: _TEXT_LENGTH - 1]}…"
-    return Markup(html.escape(_CONTROLS.sub("\N{REPLACEMENT CHARACTER}", told)))
-
-
-def number(value: float, digits: int = 6) -> str:
-    """A number as people read it: whole ones in full, others with six digits."""
-    if math.isnan(value):
-        return "NaN"
-    if isinstance(value, int) or (abs(value) < 1e12 and math.isclose(value, round(value), rel_tol=1e-12)):
-        return f"{round(value):,}"  # the mean of ones may be off one by rounding
-    return f"{value:.{digits}g}"
-
-
-def moment(seconds: float) -> str:
-    """Unix time as ISO 8601 in UTC, to the second."""
-    try:
-        return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
-    except (ValueError, OverflowError, OSError):  # what a clock never says
-        return number(seconds)
-
-
-def duration(seconds: float) -> str:
-    """A time span in the units that suit it."""
-    if not 60 <= seconds < 1e9:
-        return f"{number(seconds, 4)} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    units = ((days, "d"), (hours, "h"), (minutes, "min"), (rest, "s"))
-    return " ".join(f"{amount} {unit}" for amount, unit in units if amount)
+    return Markup(html.escape(CONTROLS.sub("\N{REPLACEMENT CHARACTER}", told)))
 
 
 def section(title: str, *parts: str) -> str:
@@ -196,9 +179,9 @@ def _cell(value: Cell) -> tuple[str, Markup]:
     if value is None:
         return "", Markup("&ndash;")
     if isinstance(value, str):
-        kind = "short" if len(value) <= _SHORT and not isinstance(value, Markup) else "long"
-        return f' class="{kind}"', text(value)
-    return _NUMBER, text(number(value, 12 if isinstance(value, Exact) else 6))
+        kind = "short" if len(value) <= _SHORT and not isinstance(value, (Markup, Code)) else "long"
+        return f' class="{kind}"', Markup(f"<code>{text(value)}</code>") if isinstance(value, Code) else text(value)
+    return _NUMBER, text(in_full(value))
 
 
 def chart(title: str, line: Line, *, ends: tuple[str, str], note: str = "") -> str:

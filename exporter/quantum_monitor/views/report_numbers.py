@@ -7,34 +7,40 @@ from collections import Counter
 
 from quantum_monitor.prometheus import catalog
 from quantum_monitor.prometheus.catalog import EXECUTION_STATUSES
-from quantum_monitor.views.report_data import Amount, Facts
-from quantum_monitor.views.report_html import Cell, Exact, chart, moment, number, paragraph, section, table
+from quantum_monitor.views.observed import Amount, Curve
+from quantum_monitor.views.report_data import Facts
+from quantum_monitor.views.report_model import Chapter, Course, Courses, Paragraph, Table, chapter
+from quantum_monitor.views.words import Cell, Exact, moment, number
 
 _METRICS_AT_MOST = 2_000
 
 _KNOWN = {(metric.kind, metric.field): metric for metric in catalog.METRICS}
-_TITLES = {"loss": "Loss", "fidelity": "Fidelity", "gradient_norm": "Gradient norm"}
+_DRAWN = {
+    ("training", "loss"): "Loss",
+    ("training", "gradient_norm"): "Gradient norm",
+    ("state", "fidelity"): "Fidelity",
+}
 
 
-def curves(facts: Facts) -> str:
+def curves(facts: Facts) -> Chapter:
     """Loss, gradient norm and fidelity over the steps."""
-    drawn = []
-    for amount in facts.observed.amounts.values():
-        if amount.curve is not None:
-            broken = amount.count - amount.finite
-            note = (
-                f"{number(broken)} of {number(amount.count)} values are NaN or infinite: see the marks at the foot."
-                if broken
-                else ""
-            )
-            ends = (amount.first_step, amount.last_step) if amount.curve.by_step else (1, amount.count)
-            word = "step" if amount.curve.by_step else "value"
-            first, last = (f"{word} {number(end)}" for end in ends)
-            drawn.append(chart(_TITLES[amount.field], amount.curve.line, ends=(first, last), note=note))
-    return section("Course", '<div class="charts">\n' + "\n".join(drawn) + "\n</div>") if drawn else ""
+    amounts = facts.observed.amounts.values()
+    return chapter("Course", Courses([_curve(a, a.curve) for a in amounts if a.curve and _is_drawn(a)]))
 
 
-def training(facts: Facts) -> str:
+def _is_drawn(amount: Amount) -> bool:
+    return (amount.kind, amount.field) in _DRAWN and not amount.labels
+
+
+def _curve(amount: Amount, curve: Curve) -> Course:
+    broken, count = amount.count - amount.finite, number(amount.count)
+    note = f"{number(broken)} of {count} values are NaN or infinite: see the marks." if broken else ""
+    ends = (amount.first_step, amount.last_step) if curve.by_step else (1, amount.count)
+    first, last = (f"{'step' if curve.by_step else 'value'} {number(end)}" for end in ends)
+    return Course(_DRAWN[amount.kind, amount.field], curve.line, (first, last), note)
+
+
+def training(facts: Facts) -> Chapter:
     """What the training amounts to."""
     rows: list[tuple[Cell, ...]] = []
     loss = facts.observed.one("training", "loss")
@@ -64,14 +70,14 @@ def training(facts: Facts) -> str:
         if amount is not None:
             name = field.replace("_", " ")
             rows.append((name.capitalize() if field == "parameters" else f"Last {name}", amount.last))
-    return section("Training", table(("Quantity", "Value"), rows, label="What the training amounts to"))
+    return chapter("Training", Table(("Quantity", "Value"), rows, "What the training amounts to"))
 
 
 def _at(step: float) -> str:
     return f" (step {number(step)})" if math.isfinite(step) else ""
 
 
-def states(facts: Facts) -> str:
+def states(facts: Facts) -> Chapter:
     """The quantum states."""
     amounts = list(facts.observed.of("state"))
     logged = sum(amount.count for amount in amounts if amount.field == "norm")
@@ -80,11 +86,11 @@ def states(facts: Facts) -> str:
         for a in amounts
     ]  # fmt: skip
     columns = ("Measure", "Unit", "Values", "Last", "Mean", "Lowest", "Highest")
-    sentence = paragraph(f"States logged: {number(logged)}.") if logged else ""
-    return section("Quantum states", sentence, table(columns, rows, label="Measures of the quantum states"))
+    sentence = Paragraph(f"States logged: {number(logged)}.") if logged else None
+    return chapter("Quantum states", sentence, Table(columns, rows, "Measures of the quantum states"))
 
 
-def circuits(facts: Facts) -> str:
+def circuits(facts: Facts) -> Chapter:
     """What was executed where."""
     executions: dict[str, Counter[str]] = {}
     for (kind, labels), count in facts.observed.records.items():
@@ -99,10 +105,10 @@ def circuits(facts: Facts) -> str:
             spent = _of_backend(facts, field, backend)
             if spent is not None:
                 times.append((backend, name, *spent))
-    return section(
+    return chapter(
         "Circuits",
-        table(("Backend", "Succeeded", "Failed", "Cancelled", "Shots"), counts, label="Executions by backend"),
-        table(("Backend", "Seconds of", "Executions", "Total", "Mean", "Longest"), times, label="Times by backend"),
+        Table(("Backend", "Succeeded", "Failed", "Cancelled", "Shots"), counts, "Executions by backend"),
+        Table(("Backend", "Seconds of", "Executions", "Total", "Mean", "Longest"), times, "Times by backend"),
     )
 
 
@@ -116,7 +122,7 @@ def _of_backend(facts: Facts, field: str, backend: str) -> tuple[int, float, flo
     return finite, total, total / finite, max(amount.highest for amount in found if amount.finite)
 
 
-def costs(facts: Facts) -> str:
+def costs(facts: Facts) -> Chapter:
     """What was spent: each currency by itself, and what was reported, estimated and billed apart."""
     spent: dict[tuple[str, str], dict[str, list[Amount]]] = {}
     for amount in facts.observed.of("circuit", "cost"):
@@ -132,7 +138,7 @@ def costs(facts: Facts) -> str:
         if len(backends) > 1
     ]
     columns = ("Backend", "Currency", "Kind", "Executions", "Cost in all", "Dearest")
-    return section("Cost", table(columns, rows, label="Cost by backend, currency and kind", totals=totals))
+    return chapter("Cost", Table(columns, rows, "Cost by backend, currency and kind", totals))
 
 
 def _cost(money: tuple[str, str], backend: str, amounts: list[Amount]) -> tuple[Cell, ...]:
@@ -142,7 +148,7 @@ def _cost(money: tuple[str, str], backend: str, amounts: list[Amount]) -> tuple[
     return (backend, *money, count, Exact(sum(amount.total for amount in finite)), Exact(dearest))
 
 
-def backends(facts: Facts) -> str:
+def backends(facts: Facts) -> Chapter:
     """What was reported of the backends."""
     rows: list[tuple[Cell, ...]] = []
     for a in facts.observed.of("backend"):
@@ -153,24 +159,23 @@ def backends(facts: Facts) -> str:
         rows.append((dict(a.labels).get("backend", "unknown"), _title(a.field), unit, a.count, *values))
     rows.sort(key=lambda row: str(row[0]))
     columns = ("Backend", "Quantity", "Unit", "Reports", "Last", "Lowest", "Highest")
-    return section("Backends", table(columns, rows, label="What was reported of the backends"))
+    return chapter("Backends", Table(columns, rows, "What was reported of the backends"))
 
 
-def metrics(facts: Facts) -> str:
+def metrics(facts: Facts) -> Chapter:
     """Every metric."""
     observed = facts.observed
     in_order = sorted(observed.amounts.values(), key=lambda a: a.kind == "custom")  # which may crowd out their own only
     amounts = in_order[:_METRICS_AT_MOST]
     rows = [_metric(a) for a in amounts]
     left = len(observed.amounts) - len(amounts) + len(observed.left_out)
-    more = paragraph(f"{number(left)} more series are in the run's store; export_metrics writes them.") if left else ""
-    columns = ("Metric", "Of", "Unit", "Values", "First", "Last", "Lowest", "Highest", "Mean", "Not finite")
-    said = (
-        paragraph("Lowest, highest and mean are those of the finite values; NaN and infinity are not finite.", "soft")
-        if rows
-        else ""
+    more = (
+        Paragraph(f"{number(left)} more series are in the run's store; export_metrics writes them.") if left else None
     )
-    return section("All metrics", said, table(columns, rows, label="Every metric"), more)
+    columns = ("Metric", "Of", "Unit", "Values", "First", "Last", "Lowest", "Highest", "Mean", "Not finite")
+    told = "Lowest, highest and mean are those of the finite values; NaN and infinity are not finite."
+    said = Paragraph(told, soft=True) if rows else None
+    return chapter("All metrics", said, Table(columns, rows, "Every metric"), more)
 
 
 def _metric(a: Amount) -> tuple[Cell, ...]:
