@@ -8,12 +8,13 @@ import sys
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from prometheus_client import CollectorRegistry
 
 import quantum_monitor
-from quantum_monitor import QuantumMonitor
+from quantum_monitor import QuantumMonitor, viewing
 from tests.server_process import eventually
 
 
@@ -53,6 +54,22 @@ def test_a_static_dashboard_is_one_file_in_the_run(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="pdf"):
         monitor.create_static_dashboard("pdf")
     assert [file.name for file in path.parent.glob("dashboard.*")] == ["dashboard.html"]
+    monitor.close()
+
+
+def test_what_is_shown_of_a_monitor_is_all_that_was_logged_until_now(tmp_path: Path) -> None:
+    monitor = QuantumMonitor("h2", storage_path=tmp_path, metrics_port=None, registry=CollectorRegistry())
+    monitor.start_run("a")
+    for part in (1, 2):
+        for step in range(500):
+            monitor.log_training_step(0.5, None, None, step)
+        monitor.log_quantum_state(np.full(2**10, 2**-5), part)  # measured in the background
+
+        stored = viewing.stored_run(monitor)
+
+        assert len(stored.series("loss").value) == 500 * part
+        assert stored.series("entanglement_entropy").step[-1] == part
+        assert stored.states()[-1].step == part
     monitor.close()
 
 

@@ -73,7 +73,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     from quantum_monitor.comparison import compare_runs
 
     target: Path | None = arguments.output
-    kind = arguments.format or _kind(target)
+    kind = arguments.format or ("text" if target is None else _kind(target))
     if kind == "html" and target is None:
         target = _PAGE
     groups = [_chosen(text, arguments.storage) for text in (arguments.a, arguments.b)]
@@ -92,16 +92,24 @@ def _compare(arguments: argparse.Namespace) -> int:
     if target is None:
         print(content, end="")
         return 0
+    if not target.parent.is_dir():
+        raise FailureError(f"--output: there is no folder {target.parent}; make it, or give another")
     with replacing(target) as stream:
         stream.write(content)
     print(shown(target))
     return 0
 
 
-def _kind(target: Path | None) -> str:
-    """The format that a file's ending says; text where it says none."""
-    ending = target.suffix.lower() if target else ""
-    return next((kind for kind, known in _FORMATS.items() if known == ending), "text")
+def _kind(target: Path) -> str:
+    """The format that a file's ending says.
+
+    Raises:
+        FailureError: it says none.
+    """
+    for kind, ending in _FORMATS.items():
+        if target.suffix.lower() == ending:
+            return kind
+    raise FailureError(f"--output: {target.name!r} ends in none of {', '.join(_FORMATS.values())}; or give --format")
 
 
 def _chosen(text: str, storage: Path | None) -> Runs:

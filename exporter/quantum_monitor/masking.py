@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 HIDDEN = "(hidden)"
@@ -50,17 +50,6 @@ def values(given: Mapping[str, Any], *, depth: int = 0) -> dict[str, Any]:
         name: HIDDEN if is_secret(str(name)) and not isinstance(value, (bool, type(None))) else _value(value, depth)
         for name, value in given.items()
     }
-
-
-def arguments(given: Sequence[str]) -> list[str]:
-    """The arguments of a command line without secrets: ``--token=x``, and what stands after ``--token``."""
-    kept: list[str] = []
-    hide_next = False
-    for argument in given:
-        option = argument.startswith("-")
-        kept.append(HIDDEN if hide_next and not option else text(argument))
-        hide_next = option and "=" not in argument and is_secret(argument)
-    return kept
 
 
 def _value(value: Any, depth: int) -> Any:

@@ -728,8 +728,7 @@ class QuantumMonitor:
             ValueError: no run yet.
             OSError: the files cannot be written.
         """
-        self._settle()
-        return viewing.report(self._last_run, figures=include_visualizations)
+        return viewing.report(self, figures=include_visualizations)
 
     def create_static_dashboard(self, format: str = "html") -> str:  # noqa: A002 - the public name
         """Write all panels of the active or last run into one file of its directory: ``dashboard.html``.
@@ -747,8 +746,7 @@ class QuantumMonitor:
             ImageError: there is no browser to draw the picture with.
             OSError: the file cannot be written.
         """
-        self._settle()
-        return viewing.static_dashboard(self._last_run, format)
+        return viewing.static_dashboard(self, format)
 
     def create_dashboard(self, port: int = 8050, host: str = "127.0.0.1") -> str:
         """Serve the live page of this monitor's storage folder from a process of its own, until `close` or the end.

@@ -69,9 +69,14 @@ def test_the_ending_of_the_output_says_the_format(
     assert Path("x.html").read_text().startswith("<!DOCTYPE html>")
     assert compare("spsa", "adam", "--format", "html") == 0
     assert Path("comparison.html").is_file()
-    assert compare("spsa", "adam", "--output", "x.anything") == 0
+    assert compare("spsa", "adam", "--format", "text", "--output", "x.anything") == 0
     assert Path("x.anything").read_text().startswith("Comparison of two groups")
     assert capsys.readouterr().out.splitlines() == ["x.json", "x.html", "comparison.html", "x.anything"]
+    with pytest.raises(FailureError, match=r"'x\.pdf' ends in none of \.txt, \.json, \.html; or give --format"):
+        compare("spsa", "adam", "--output", "x.pdf")
+    with pytest.raises(FailureError, match="there is no folder nowhere"):
+        compare("spsa", "adam", "--output", "nowhere/x.json")
+    assert not Path("x.pdf").exists()
 
 
 def test_the_choice_of_statuses_tests_and_confidence_is_obeyed(

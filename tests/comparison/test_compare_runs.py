@@ -11,11 +11,9 @@ from scipy import stats
 
 from quantum_monitor import QuantumMonitor
 from quantum_monitor.comparison import Comparison, Difference, compare_runs, select_runs
-from quantum_monitor.comparison.overlay import overlay, side_by_side
 from quantum_monitor.comparison.words import answer, sentence
 from quantum_monitor.record import Record
 from quantum_monitor.store.reader import StoredRun
-from quantum_monitor.views.observed import observe
 from tests.comparison.comparison_runs import INF, NAN, STEPS, execution, write_group, write_run
 
 GOOD = [0.10, 0.12, 0.11, 0.13, 0.09]
@@ -152,6 +150,7 @@ def test_the_step_that_reaches_an_aim_is_compared_unless_a_run_never_got_there(t
     found = compare_runs(tmp_path / "a", tmp_path / "b", metrics=["final_loss"], aims={"loss": 0.5})
     assert [m.values["steps_to_loss"] for m in found.a.members] == [3.0, 4.0, 6.0]
     assert one(found, "steps_to_loss").verdict == "worse"
+    assert one(found, "steps_to_loss").metric.title == "Step at which the loss reaches 0.5"
     write_run(tmp_path / "a" / "never", [1.0] * 20)
     biased = compare_runs(tmp_path / "a", tmp_path / "b", metrics=["final_loss"], aims={"loss": 0.5})
     assert one(biased, "steps_to_loss").outcome.p is None
@@ -252,18 +251,47 @@ def test_the_metrics_of_a_monitored_training_are_there(new_monitor: Callable[...
             .differences} == {"final_gradient_norm", "gradient_norm_over_steps"}  # fmt: skip
 
 
-def test_chosen_runs_lie_over_each_other_for_a_page_that_refreshes(tmp_path: Path) -> None:
-    runs = [StoredRun(write_run(tmp_path / "x" / "a", [1.0, 0.5, NAN])),
-            StoredRun(write_run(tmp_path / "x" / "b", [], status="running"))]  # fmt: skip
-    followed = [(run, observe(run)) for run in runs]
-    (curve,) = overlay(followed)
-    assert (curve.place, curve.name, curve.curve.line.x.tolist()) == (0, "a", [0.0, 1.0, 2.0])
-    table = side_by_side(followed)
-    assert table.names == ("a", "b")
-    row = dict(zip([m.key for m in table.metrics], table.rows[0], strict=True))
-    assert np.isnan(row["final_loss"] or 0.0)  # a look at what is there, not a value for a test
-    assert (row["best_loss"], row["steps"]) == (0.5, 3.0)
-    assert table.rows[1] == (None,) * len(table.metrics)
+def test_a_name_is_not_taken_for_the_beginning_of_the_id_of_another_run(tmp_path: Path) -> None:
+    write_run(tmp_path / "x" / "1", [1.0], name="b", run_id="a0")
+    write_run(tmp_path / "x" / "2", [1.0], name="a", run_id="b0")
+    assert [run.info["name"] for run in select_runs(tmp_path, "a")] == ["a"]
+    assert [run.info["name"] for run in select_runs(tmp_path, "a0")] == ["b"]
+
+
+def test_a_number_is_the_same_however_it_is_written(tmp_path: Path) -> None:
+    write_run(tmp_path / "x" / "1", [1.0], params={"rate": 1e-5, "layers": 2, "warm": True})
+    assert [len(select_runs(tmp_path, text)) for text in ("rate=1e-5", "rate=0.00001", "layers=2.0")] == [1, 1, 1]
+    assert [len(select_runs(tmp_path, text)) for text in ("rate=1e-6", "warm=1", "layers=many")] == [0, 0, 0]
+
+
+def test_runs_without_a_partner_are_in_no_test_which_is_said(tmp_path: Path) -> None:
+    a = write_group(tmp_path / "a", GOOD, seeds=[1, 2, 3, 4, 5])
+    b = write_group(tmp_path / "b", [*BAD, 9.0], seeds=[1, 2, 3, 4, 8, 9])
+    found = compare_runs(a, b, metrics=["final_loss"])
+    assert found.pairing == (
+        "4 pairs with the same seed; no partner, so in the columns A and B but in no test: 1 of A, 2 of B"
+    )
+    assert one(found, "final_loss").outcome.difference == pytest.approx(np.mean(BAD[:4]) - np.mean(GOOD[:4]))
+
+
+def test_a_difference_that_ranks_show_has_a_direction_where_its_median_is_0(tmp_path: Path) -> None:
+    a, b = write_group(tmp_path / "a", [1.0] * 20), write_group(tmp_path / "b", [1.0] * 12 + [0.5] * 8)
+    found = compare_runs(a, b, metrics=["final_loss"])
+    shown = one(found, "final_loss")
+    assert shown.outcome.p == pytest.approx(stats.mannwhitneyu([1.0] * 12 + [0.5] * 8, [1.0] * 20).pvalue)
+    assert (shown.outcome.difference, shown.verdict) == (0.0, "better")
+    assert said(found, "final_loss") == (
+        "B is lower more often than higher, which is better, by 0 in the median (95 % CI -0.5 to 0); "
+        "p = 0.0019 (Mann-Whitney, the only test)"
+    )
+    assert one(compare_runs(b, a, metrics=["final_loss"]), "final_loss").verdict == "worse"
+
+
+def test_metrics_that_the_same_runs_lack_share_a_sentence(tmp_path: Path) -> None:
+    a, b = write_group(tmp_path / "a", GOOD), write_group(tmp_path / "b", BAD)
+    write_run(b / "empty", [])
+    found = compare_runs(a, b, metrics=["loss", "duration"])
+    assert found.notes == ("final_loss, best_loss, loss_over_steps: 1 of 6 runs of B do not have it",)
 
 
 def test_nothing_is_found_between_halves_of_the_same_runs_more_often_than_the_level(tmp_path: Path) -> None:

@@ -75,6 +75,13 @@ def test_without_steps_in_order_the_number_of_the_value_takes_their_place(
     assert found.step.tolist() == [0, 1]
 
 
+def test_one_run_without_steps_in_order_puts_all_by_the_number_of_the_value_which_is_said(tmp_path: Path) -> None:
+    write_run(tmp_path / "a" / "0", [1.0, 2.0, 3.0])
+    write_run(tmp_path / "b" / "0", [1.0, 2.0, 3.0], steps=[10, 20, 5])
+    found = compare_runs(tmp_path / "a", tmp_path / "b")
+    assert "loss: 1 of 2 runs have no steps in order: all are compared by the number of the value" in found.notes
+
+
 def test_of_several_values_at_a_step_the_last_counts(tmp_path: Path) -> None:
     write_run(tmp_path / "a" / "0", [1.0, 5.0, 2.0], steps=[0, 0, 1])
     write_run(tmp_path / "b" / "0", [1.0, 2.0], steps=[0, 1])

@@ -46,7 +46,7 @@ PROFILE = HardwareProfile(
     seed=7,
     stopped="width failed",
     versions={"qiskit": "2.6.2"},
-    widths=(WidthResult(2, (9,) * 100, (10,) * 100), WidthResult(3, (8, 4) * 50, (10,) * 100)),
+    widths=(WidthResult(2, (9,) * 100, (10,) * 100, 0.79), WidthResult(3, (8, 4) * 50, (10,) * 100, 0.85)),
     readout=Readout((QubitReadout("0", 100, 2, 100, 6), QubitReadout("1", 100, 0, 100, 0))),
     stated=Stated(two_qubit_error=0.004, t1=2e-4, calibration_time=1.79e9),
 )
@@ -253,7 +253,7 @@ def test_an_interval_holds_its_value_and_is_never_a_point(counted: tuple[int, in
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=150))
 def test_a_width_passes_by_two_sigma_of_a_hundred_circuits(heavy: list[int]) -> None:
-    result = WidthResult(4, tuple(heavy), (50,) * len(heavy))
+    result = WidthResult(4, tuple(heavy), (50,) * len(heavy), 0.84)
     mean = sum(heavy) / (50 * len(heavy))
     above = mean - 2 * math.sqrt(mean * (1 - mean) / len(heavy)) > 2 / 3
     assert result.verdict == ("too few circuits" if len(heavy) < 100 else "passed" if above else "failed")
@@ -268,7 +268,7 @@ def test_rows_say_what_is_measured_and_what_is_stated() -> None:
     rows = {row.quantity: row for row in profile_rows(PROFILE)}
     assert rows["Quantum volume"][1:] == (4, "", "measured", "width 2 passed with two sigma")
     assert rows["Heavy outputs, width 3"].value == pytest.approx(0.6)
-    assert rows["Heavy outputs, width 3"].confidence.endswith("100 circuits: failed")
+    assert rows["Heavy outputs, width 3"].confidence.endswith("100 circuits, 0.8500 without errors: failed")
     assert rows["Readout error, mean over 2 qubits"].value == pytest.approx(0.02)
     assert rows["Readout error, mean over 2 qubits"].confidence.startswith("95 %: 0.01")
     assert rows["Two-qubit error, median"][1:4] == (0.004, "", "stated")
@@ -277,9 +277,10 @@ def test_rows_say_what_is_measured_and_what_is_stated() -> None:
     assert not {"T2, median", "One-qubit error, median", "Readout error, median"} & set(rows)  # absent, not 0
 
 
-def test_a_profile_without_measurements_has_rows_of_what_is_stated_only() -> None:
+def test_a_profile_without_measurements_has_rows_of_what_is_stated_and_how_it_ended() -> None:
     rows = profile_rows(replace(PROFILE, widths=(), readout=None, stated=Stated(calibration_time=1e300)))
-    assert [(row.quantity, row.source) for row in rows] == [("Qubits", "stated"), ("Calibrated", "stated")]
+    assert [row.quantity for row in rows] == ["Ended", "Qubits", "Calibrated"]
+    assert {row.source for row in rows[1:]} == {"stated"}
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -299,7 +300,7 @@ def test_the_figure_shows_every_circuit_the_mean_and_the_line(theme: Any) -> Non
 
 
 def test_the_figure_says_where_circuits_are_too_few_and_shows_names_as_text() -> None:
-    few = replace(PROFILE, backend=HOSTILE, widths=(WidthResult(2, (9,) * 40, (10,) * 40),))
+    few = replace(PROFILE, backend=HOSTILE, widths=(WidthResult(2, (9,) * 40, (10,) * 40, 0.79),))
     figure = heavy_output_figure(few)
     assert figure is not None
     assert "Quantum volume: not measured" in figure.layout.title.text

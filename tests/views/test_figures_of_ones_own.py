@@ -123,6 +123,15 @@ def test_one_that_fails_is_a_sentence_is_counted_and_called_again(run: StoredRun
     assert FAULTS.errors["plugin:<b>broken</b>"] - before == 12
 
 
+def test_a_secret_in_the_cause_is_hidden_wherever_the_line_breaks(run: StoredRun) -> None:
+    @figure()
+    def broken(_run: StoredRun) -> None:
+        raise ValueError("cannot log in with the password: SECRET")  # the line breaks in front of the last word
+
+    (note,) = drawn(run)["broken"].layout.annotations
+    assert note.text.replace("<br>", " ").endswith("cannot log in with the password: (hidden)")
+
+
 def test_anything_but_a_figure_is_told_with_the_mend(run: StoredRun) -> None:
     figure("number")(lambda _: 7)
     (note,) = drawn(run)["number"].layout.annotations

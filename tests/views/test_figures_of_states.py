@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -47,7 +48,31 @@ def numbers(values: Any) -> np.ndarray:
 
 
 def of_type(figure: Any, kind: str) -> list[Any]:
-    return [trace for trace in figure.data if trace.type == kind]
+    """The traces of a kind, but for the numbers in the cells of maps and what only carries a bar of colours."""
+    drawn = [trace for trace in figure.data if trace.type == kind and trace.name != "numbers"]
+    return [trace for trace in drawn if kind != "scatter" or list(trace.x) != [None]]
+
+
+def colour_of(phase: float) -> str:
+    """A phase's colour in the scale of phases, turned so that plus is blue."""
+    from plotly.colors import sample_colorscale
+
+    (colour,) = sample_colorscale("Twilight", [(phase / (2 * np.pi) + 0.5 + 0.75) % 1.0])
+    return str(colour)
+
+
+def parts_of(colour: str) -> np.ndarray:
+    if colour.startswith("#"):
+        return numbers([int(colour[at : at + 2], 16) for at in (1, 3, 5)])
+    return numbers(re.findall(r"[\d.]+", colour)[:3])
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2: from 1 to 21."""
+    shares = [parts_of({"white": "#ffffff", "black": "#000000"}.get(each, each)) / 255 for each in (one, other)]
+    linear = [np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4) for share in shares]
+    light, dark = sorted((float(each @ (0.2126, 0.7152, 0.0722)) for each in linear), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
 
 
 def arrows(figure: Any) -> dict[str, np.ndarray]:
@@ -178,7 +203,9 @@ def test_bars_are_probabilities_and_marks_are_phases() -> None:
     assert list(bars.x) == ["|00⟩", "|01⟩", "|10⟩", "|11⟩"]
     np.testing.assert_allclose(bars.y, 0.25)
     np.testing.assert_allclose(numbers(marks.y) / np.pi, [0, 0.5, 1, -0.5])
-    np.testing.assert_allclose(bars.marker.color, marks.y)
+    for colour, phase in zip(bars.marker.color, marks.y, strict=True):
+        np.testing.assert_allclose(parts_of(colour), parts_of(colour_of(phase)), atol=3)
+    assert len(set(bars.marker.color)) == 4
     assert bars.hovertext[1] == "|01⟩: probability 0.25, phase 0.5π"
     assert bars.hovertext[2] == "|10⟩: probability 0.25, phase π"
 
@@ -365,6 +392,52 @@ def test_one_qubit_has_no_pairs() -> None:
         entanglement_figure([1, 0])
 
 
+# What is legible
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda theme: entanglement_figure(mixed(4), theme=theme),
+        lambda theme: entanglement_figure(np.kron(ghz(2), np.diag([0.3, 0, 0, 0.7])[0] + [0, 0.6, 0, 0]), theme=theme),
+        lambda theme: density_figure(mixed(3), theme=theme),
+        lambda theme: bloch_figure(np.kron(ghz(12), [1, 1j]), theme=theme),
+        lambda theme: state_figure(vector(5), theme=theme),
+    ],
+)
+def test_each_number_in_a_map_is_there_once_and_stands_out_from_the_colour_of_its_cell(draw: Draw, theme: str) -> None:
+    from plotly.colors import sample_colorscale
+
+    figure = draw(theme=theme)
+    written = [trace for trace in figure.data if trace.name == "numbers"]
+    assert written
+    for axes in {(trace.xaxis, trace.yaxis) for trace in written}:
+        (cells,) = [map_ for map_ in of_type(figure, "heatmap") if (map_.xaxis, map_.yaxis) == axes]
+        scale = figure.layout[cells.coloraxis]
+        colours = [[place, colour] for place, colour in scale.colorscale]
+        inks = [trace for trace in written if (trace.xaxis, trace.yaxis) == axes]
+        seen = np.array([np.isfinite(numbers(trace.z)) for trace in inks])
+        np.testing.assert_array_equal(seen.sum(axis=0), 1)
+        for trace in inks:
+            for value, number in zip(numbers(cells.z).ravel(), numbers(trace.z).ravel(), strict=True):
+                if np.isfinite(number):
+                    assert number == value
+                    at = (value - scale.cmin) / (scale.cmax - scale.cmin)
+                    (cell,) = sample_colorscale(colours, [min(max(at, 0.0), 1.0)])
+                    assert contrast(trace.textfont.color, cell) > 4.5
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [bloch_figure(np.kron(BELL, BELL)), density_figure(BELL), density_figure(BELL, style="city"), state_figure(BELL)],
+)
+def test_no_plot_stands_beside_another_where_a_phone_has_no_room(figure: Any) -> None:
+    plots = [axis.domain for axis in figure.select_xaxes()] + [scene.domain.x for scene in figure.select_scenes()]
+    assert len(plots) > 1
+    assert set(plots) - {None} == {(0.0, 1.0)}
+
+
 # All together
 
 
@@ -447,7 +520,8 @@ def test_the_map_and_the_slider_show_every_state_of_a_short_history() -> None:
     restyle, relayout, traces = slider.steps[2].args
     assert list(traces) == [figure.data.index(bars)]
     np.testing.assert_allclose(restyle["y"][0], 0.25)
-    np.testing.assert_allclose(restyle["marker.color"][0], [0, np.pi / 2, np.pi / 2, np.pi], atol=1e-12)
+    for colour, phase in zip(restyle["marker.color"][0], [0, np.pi / 2, np.pi / 2, np.pi], strict=True):
+        np.testing.assert_allclose(parts_of(colour), parts_of(colour_of(phase)), atol=3)
     assert relayout["shapes[0].x0"] == 20
 
 
@@ -503,6 +577,20 @@ def test_of_twelve_qubits_the_most_likely_basis_states_have_rows_and_the_rest_ad
     assert len(drawn.y) == 32
     assert {f"|{index:012b}⟩" for index in range(100, 110)} < set(drawn.y)
     np.testing.assert_allclose(numbers(drawn.z).sum(axis=0), 1)
+
+
+def test_the_sum_of_all_others_does_not_hide_the_states_that_have_a_row() -> None:
+    figure = evolution_figure([vector(12, seed) for seed in range(3)])
+    drawn = of_type(figure, "heatmap")[0]
+    assert figure.layout.coloraxis2.cmax == pytest.approx(numbers(drawn.z)[:-1].max())
+    assert figure.layout.yaxis2.type == "log"
+    assert 10 ** figure.layout.yaxis2.range[0] < numbers(drawn.z)[:-1].max() / 10
+    assert "may be off the scale of colours" in notes(figure)
+
+
+@pytest.mark.parametrize(("steps", "every"), [([0], 1), ([3, 4, 5], 1), ([0, 0.1], None), ([0, 1_000], None)])
+def test_there_are_no_half_steps_on_the_axis(steps: list[float], every: int | None) -> None:
+    assert evolution_figure([(step, [1, 0]) for step in steps]).layout.xaxis.dtick == every
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["array", "qiskit"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from quantum_monitor.record import Record
 from quantum_monitor.store.reader import StoredRun
 from quantum_monitor.store.writer import RunStore
-from quantum_monitor.views.observed import SPANS_AT_MOST, Curve, Observed, observe
+from quantum_monitor.views.observed import SPANS_AT_MOST, Amount, Curve, Observed, observe
 
 
 def a_store(directory: Path, name: str = "r1") -> RunStore:
@@ -101,8 +102,10 @@ def test_a_run_that_is_followed_while_it_is_written_reads_as_one_that_is_read_at
         assert one.curve is not None
         assert other.curve is not None
         assert (one.count, one.lowest, one.highest, one.last) == (other.count, other.lowest, other.highest, other.last)
-        for mine, theirs in zip(one.curve.line, other.curve.line, strict=True):
-            assert np.array_equal(mine, theirs)
+        mine, theirs = one.curve.line, other.curve.line
+        np.testing.assert_allclose(mine.total, theirs.total, rtol=1e-14)  # added up in another order
+        for spans, counterpart in zip(mine._replace(total=mine.x), theirs._replace(total=theirs.x), strict=True):
+            assert np.array_equal(spans, counterpart)
     loss = whole.one("training", "loss")
     assert loss is not None
     assert loss.curve is not None
@@ -161,3 +164,55 @@ def test_curves_of_custom_metrics_without_end_leave_room_for_the_training(tmp_pa
     loss = observed.one("training", "loss")
     assert loss is not None
     assert loss.curve is not None
+
+
+LARGEST = float(np.finfo(float).max)
+
+
+@pytest.mark.parametrize("count", [1, 3, 10, 1_999])
+def test_the_mean_of_the_largest_doubles_is_one_of_them(count: int) -> None:
+    amount = Amount("loss", "training", ())
+    for _ in range(3):
+        amount.take(np.zeros(count), np.arange(count, dtype=float), np.full(count, LARGEST))
+    assert amount.mean == LARGEST
+    amount.take(np.zeros(9 * count), np.arange(9.0 * count), np.full(9 * count, -LARGEST))
+    assert amount.mean == pytest.approx(-LARGEST / 2)
+
+
+def test_sums_that_overflow_both_ways_are_no_warning_and_cost_no_extreme() -> None:
+    values = np.repeat([LARGEST, -LARGEST], 4)
+    steps, amount = np.arange(8.0), Amount("loss", "training", (), curve=Curve(2))
+    with np.errstate(all="raise"):  # as a process may have set it for its own numbers
+        for _ in range(3):
+            amount.take(steps, steps, values)
+        amount.take(steps, steps, values * 1e-310)
+    assert (amount.lowest, amount.highest, amount.finite) == (-LARGEST, LARGEST, 32)
+    assert amount.curve is not None
+    assert amount.curve.line.low[0] == -LARGEST
+    assert amount.curve.line.high[0] == LARGEST
+
+
+def test_steps_may_be_negative_or_missing(tmp_path: Path) -> None:
+    store = a_store(tmp_path)
+    for number in (-3, -2, 0, 5):
+        store.put(step(number, loss=1.0))
+        store.put(Record("circuit", 1.0, None if number == 0 else number, {"depth": 2.0}))
+    store.close()
+    observed = observe(StoredRun(tmp_path / "exp" / "r1"))
+    loss, depth = observed.one("training", "loss"), observed.one("circuit", "depth")
+    assert loss is not None and loss.curve is not None  # noqa: PT018
+    assert depth is not None and depth.curve is not None  # noqa: PT018
+    assert (loss.curve.by_step, loss.curve.line.x.tolist(), loss.lowest_at) == (True, [-3, -2, 0, 5], -3)
+    assert (depth.curve.by_step, depth.curve.line.x.tolist()) == (False, [0, 1, 2, 3])
+
+
+def test_a_run_that_is_deleted_while_it_is_followed_is_an_error_that_says_so(tmp_path: Path) -> None:
+    store = a_store(tmp_path)
+    store.put(step(0, loss=1.0))
+    store.close()
+    run, observed = StoredRun(tmp_path / "exp" / "r1"), Observed()
+    assert observed.follow(run) == 1
+    shutil.rmtree(run.directory)
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        observed.follow(run)
+    assert observed.cursor == 1

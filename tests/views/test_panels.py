@@ -137,13 +137,72 @@ def test_a_value_between_two_gaps_is_seen_in_a_long_line(observing: Observing) -
 
 @pytest.mark.parametrize(
     ("values", "kind"),
-    [((1.0, 100.0), "log"), ((0.0, 100.0), None), ((-1.0, 100.0), None), ((1.0, 2.0), None), ((math.nan,), None)],
-)
-def test_an_axis_is_logarithmic_where_all_values_are_positive(
+    [((1.0, 100.0), "log"), ((0.0, *[1.0] * 9, 100.0), "log"), ((0.0, 100.0), None), ((-1.0, 100.0), None),
+     ((1.0, 2.0), None), ((math.nan,), None)],
+)  # fmt: skip
+def test_an_axis_is_logarithmic_where_values_are_positive_but_for_a_few_zeros(
     values: tuple[float, ...], kind: str | None, observing: Observing
 ) -> None:
     drawn = panel_figure(PANEL["gradient_norm"], observing(losses(*values, field="gradient_norm")))
     assert drawn.layout.yaxis.type == kind
+
+
+def test_zeros_that_a_logarithmic_axis_cannot_show_are_told(observing: Observing) -> None:
+    variances = [0.0, *(10.0**-n for n in range(15)), 1e6]
+    observed = observing(losses(*variances, field="gradient_variance"))
+    assert panel_figure(PANEL["gradient_variance"], observed).layout.yaxis.type == "log"
+    told = "Values of 0 have no place on the logarithmic axis: gaps."
+    assert panel_note(PANEL["gradient_variance"], observed, spans=5) == (
+        f"Drawn through the lowest and the highest of every 5 values or less. {told}"
+    )
+    few = observing(losses(0.0, 100.0, field="gradient_norm"))
+    assert panel_note(PANEL["gradient_norm"], few) == ""
+
+
+def test_a_logarithmic_axis_of_many_decades_has_few_ticks(observing: Observing) -> None:
+    def tick(lowest: float) -> Any:
+        values = losses(1.0, lowest, field="gradient_norm")
+        return panel_figure(PANEL["gradient_norm"], observing(values)).layout.yaxis.dtick
+
+    assert [tick(lowest) for lowest in (0.01, 1e-5, 1e-30, 1e-300)] == ["D2", 1, 5, 50]
+
+
+@pytest.mark.parametrize("value", [0.01, -1e-6])
+def test_a_small_constant_is_not_drawn_as_0(value: float, observing: Observing) -> None:
+    axis = panel_figure(PANEL["loss"], observing(losses(value, value))).layout.yaxis
+    assert (axis.rangemode, axis.autorangeoptions.include) == ("tozero", (2 * value,))
+    assert panel_figure(PANEL["loss"], observing(losses(value, 1.0))).layout.yaxis.rangemode is None
+
+
+def test_a_line_by_itself_is_named_unless_the_title_names_it(observing: Observing) -> None:
+    drawn = panel_figure(PANEL["cost"], observing([cost(0, 0.5, currency="EUR", cost_kind="estimated")]))
+    assert (drawn.data[0].name, drawn.layout.showlegend) == ("EUR, estimated", True)
+    drawn = panel_figure(PANEL["gradient_variance"], observing(losses(1.0, field="gradient_component_variance")))
+    assert (drawn.data[0].name, drawn.layout.showlegend) == ("across the components", True)
+    assert not panel_figure(PANEL["loss"], observing(losses(1.0))).layout.showlegend
+
+
+def test_executions_on_several_backends_are_dots(observing: Observing) -> None:
+    def modes(*backends: str) -> set[str]:
+        labels = ({"backend": backends[n % len(backends)], "status": "success"} for n in range(200))
+        records = [Record("circuit", BEGIN + n, None, {"depth": 1.0 + n % 9}, known) for n, known in enumerate(labels)]
+        return {line.mode for line in panel_figure(PANEL["depth"], observing(records)).data}
+
+    assert modes("fez") == {"lines"}
+    assert modes("fez", "aria") == {"markers"}
+
+
+def test_rows_that_a_timeline_leaves_out_are_told(observing: Observing) -> None:
+    def note(rows: int) -> tuple[str, str]:
+        up = [Record("backend", BEGIN, None, {"up": 1.0}, {"backend": f"b{n}"}) for n in range(rows)]
+        observed = observing([*up, *(alert(n, f"a{n}", firing=True) for n in range(rows))])
+        return panel_note(PANEL["availability"], observed), panel_note(PANEL["alerts"], observed)
+
+    assert note(20) == ("", "")
+    assert note(25) == (
+        "The first 20; the others are in the store.",
+        "The 20 that fired last; 5 more are in the store.",
+    )
 
 
 def test_steps_that_go_back_are_drawn_by_number_and_the_axis_says_so(observing: Observing) -> None:
@@ -192,7 +251,7 @@ def test_eight_lines_are_drawn_and_the_others_told(observing: Observing) -> None
     observed = observing(records)
     names = [line.name for line in panel_figure(PANEL["pending_jobs"], observed).data]
     assert names == [f"b{number}" for number in range(3, 11)]
-    assert panel_note(PANEL["pending_jobs"], observed) == "The 8 with the most values; 3 more are in the store."
+    assert panel_note(PANEL["pending_jobs"], observed) == "The 8 with the most values; the others are in the store."
 
 
 def test_lines_are_told_apart_by_more_than_their_colour(observing: Observing) -> None:

@@ -544,7 +544,7 @@ def test_no_secret_is_told(write_run: WriteRun, format_: str) -> None:
         params={**SECRETS, **HARMLESS},
         tags={name: str(value) for name, value in SECRETS.items()},
         labels={"auth_token": "SECRET-9"},
-        environment={"command": ["python", "t.py", "--token", "SECRET-A", "--key=7", "--password=SECRET-B"]},
+        environment={"script": "t.py --password=SECRET-A"},
         tracking={"mlflow": {"tracking_uri": "https://me:SECRET-C@mlflow"}},
     )
     (run.directory / "artifacts").mkdir(exist_ok=True)
@@ -563,9 +563,7 @@ def test_no_secret_is_told(write_run: WriteRun, format_: str) -> None:
         assert page.row("Parameters of the run", "nested") == ['{"client": {"secret": "(hidden)"}}']
         for name, value in HARMLESS.items():
             assert page.row("Parameters of the run", name) == [str(value)]
-        assert shlex.split(page.commands[-1]) == (
-            ["python", "t.py", "--token", "(hidden)", "--key=7", "--password=(hidden)"]
-        )
+        assert page.commands[-1] == "python 't.py --password=(hidden)'"
 
 
 def commands_of(run: StoredRun, status: str | None = None) -> list[list[str]]:
@@ -654,16 +652,15 @@ def test_a_report_of_a_run_that_goes_on_says_so_and_how_to_make_it_again(tmp_pat
     assert Page(report(run)).row("What the training amounts to", "Last loss") == ["1"]
 
 
-def test_the_training_is_started_again_as_it_was(write_run: WriteRun) -> None:
-    given = ["python", "-m", "vqe.train", "--data=/home/alice/h2.npz", "/home/alice/x y.txt", "--lr", "0.1"]
-    run = write_run(environment={"command": given, "git": {"commit": "3f2a9c" + "0" * 34}})
-    page = Page(report(run))
-    assert shlex.split(page.commands[-1]) == (["python", "-m", "vqe.train", "--data=h2.npz", "x y.txt", "--lr", "0.1"])
-    assert "Train again at commit 3f2a9c000000" in page.text
-    assert "alice" not in page.source
-    without = Page(report(write_run(environment={"script": "train.py"})))
-    assert without.commands[-1] == "python train.py"
-    assert "the arguments of the script were not recorded" in without.text
+def test_the_training_is_started_again_from_where_its_script_is(write_run: WriteRun) -> None:
+    git = {"commit": "3f2a9c" + "0" * 34}
+    page = Page(report(write_run(environment={"script": "experiments/vqe train.py", "git": git})))
+    assert shlex.split(page.commands[-1]) == ["python", "experiments/vqe train.py"]
+    assert "Train again at commit 3f2a9c000000, from the top of its checkout; the arguments" in page.text
+    page = Page(report(write_run(environment={"script": "-cprint(1)"})))
+    assert shlex.split(page.commands[-1]) == ["python", "./-cprint(1)"]
+    assert "Train again, from the folder of the script; the arguments of the script were not recorded" in page.text
+    assert "Train again" not in report(write_run(environment={"script": "a\nb"}))
 
 
 @pytest.mark.parametrize("format_", ["html", "md"])

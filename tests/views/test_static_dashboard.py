@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +14,8 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.image import imread
 
 from quantum_monitor import QuantumMonitor
 from quantum_monitor.plugins import figure, unregister
@@ -164,18 +165,28 @@ def test_the_head_tells_the_numbers_that_people_ask_for_first(whole: StoredRun, 
     assert facts["Alerts that fire"] == "&lt;img src=x onerror=alert(1)&gt;"
 
 
-def test_the_whole_is_an_svg_and_a_png(whole: StoredRun, address: str, tmp_path: Path) -> None:
+def test_the_whole_is_an_svg(whole: StoredRun, tmp_path: Path) -> None:
     root = ET.fromstring(static_dashboard(whole, tmp_path / "a.svg", "svg").read_bytes())  # noqa: S314 - our own
     words = ["".join(element.itertext()) for element in root.iter("{http://www.w3.org/2000/svg}text")]
     assert {HOSTILE, "Completed. The training ended by itself.", "Loss", "Alerts", "Metrics of your own"} <= set(words)
     assert not [e for e in root.iter() if e.tag.endswith(("script", "foreignObject"))]
     links = [value for e in root.iter() for name, value in e.attrib.items() if name.endswith("href")]
     assert all(link.startswith(("#", "data:image/")) for link in links)
-    content = static_dashboard(whole, tmp_path / "a.png", "png").read_bytes()
-    width, height = struct.unpack(">II", content[16:24])
-    assert content.startswith(b"\x89PNG")
-    assert (width, height) == (2 * float(root.get("width") or 0), 2 * float(root.get("height") or 0))
-    assert len(content) > 100_000  # it is not blank
+
+
+def test_a_png_is_the_svg_in_twice_as_many_pixels_and_tells_no_secret(empty: StoredRun, tmp_path: Path) -> None:
+    figure("Energy, api_key=SECRET")(lambda _: Figure(figsize=(4, 3), facecolor="red"))
+    try:
+        svg = static_dashboard(empty, tmp_path / "a.svg", "svg").read_text(encoding="utf-8")
+        drawn = imread(static_dashboard(empty, tmp_path / "a.png", "png"))
+    finally:
+        unregister("Energy, api_key=SECRET")
+    assert "Energy, api_key=(hidden)" in svg
+    assert "SECRET" not in svg
+    root = ET.fromstring(svg)  # noqa: S314 - our own
+    assert drawn.shape[:2] == (2 * float(root.get("height") or 0), 2 * float(root.get("width") or 0))
+    red = (drawn[..., 0] > 0.9) & (drawn[..., 1] < 0.1)
+    assert red.sum() > 2 * 520 * 2 * 300
 
 
 def test_without_a_browser_an_image_is_an_error_and_the_page_is_made(
@@ -202,9 +213,14 @@ def test_ten_thousand_steps_stay_below_six_megabytes(tmp_path: Path) -> None:
     assert len(titles(page.read_text(encoding="utf-8"))) == 14
 
 
-def test_a_run_without_records_says_so_and_what_would_bring_them(tmp_path: Path) -> None:
+@pytest.fixture
+def empty(tmp_path: Path) -> StoredRun:
     assert RunStore(tmp_path / "run", {"experiment": "h2", "run_id": "1"}).close(20)
-    page = static_dashboard(StoredRun(tmp_path / "run"), tmp_path / "a.html").read_text(encoding="utf-8")
+    return StoredRun(tmp_path / "run")
+
+
+def test_a_run_without_records_says_so_and_what_would_bring_them(empty: StoredRun, tmp_path: Path) -> None:
+    page = static_dashboard(empty, tmp_path / "a.html").read_text(encoding="utf-8")
     assert "Nothing was recorded that could be drawn." in page
     assert "log_training_step(loss, gradients, parameters, step)" in page
     assert "<script" not in page

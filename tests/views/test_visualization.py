@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry
 
 from quantum_monitor import QuantumMonitor
 from quantum_monitor.extras import MissingExtraError
 from quantum_monitor.store.reader import StoredRun
+from quantum_monitor.views.pages import figure_box, interactive_page
 from quantum_monitor.views.visualization import QuantumVisualization as Draw
 from tests.browser import page_of
 
@@ -74,7 +76,7 @@ def test_states_of_other_sizes_than_the_last_are_left_out_and_that_is_said(new_m
         monitor.log_quantum_state(BELL, 2)
     figure = Draw.plot_state_evolution(monitor)
     assert list(figure.data[0].x) == [1, 2]
-    assert "1 states of other numbers of qubits are left out" in figure.layout.annotations[0].text
+    assert "Left out: 1 of 3 states, of other sizes." in figure.layout.annotations[0].text
 
 
 def test_nothing_of_what_was_never_logged_is_drawn(new_monitor: NewMonitor) -> None:
@@ -143,37 +145,75 @@ def test_a_circuit_is_drawn() -> None:
     assert "<img" not in figure.to_json().replace("\\u003c", "<")
 
 
-def test_one_figure_has_three_formats(tmp_path: Path) -> None:
-    figures = [Draw.plot_amplitudes(BELL, tmp_path / f"bell.{ending}") for ending in ("html", "png", "SVG")]
-    assert all(figure.data[0].y[0] == pytest.approx(0.5) for figure in figures)
-    assert (tmp_path / "bell.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
-    assert (tmp_path / "bell.png").read_bytes().startswith(b"\x89PNG")
-    assert "|00⟩" in (tmp_path / "bell.SVG").read_text(encoding="utf-8")
+def test_the_ending_decides_the_format_and_the_figure_comes_back(tmp_path: Path) -> None:
+    figure = Draw.plot_amplitudes(BELL, tmp_path / "bell.HTML")  # images: test_export_of_figures
+    assert figure.data[0].y[0] == pytest.approx(0.5)
+    assert (tmp_path / "bell.HTML").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_slider_of_a_saved_page_shows_the_state_of_its_step(chromium: Any, tmp_path: Path, scheme: str) -> None:
+def test_the_slider_of_a_saved_page_shows_the_state_of_its_step(chromium: Any, tmp_path: Path) -> None:
     path = tmp_path / "evolution.html"
     Draw.plot_state_evolution({7 * step: [math.cos(step), math.sin(step)] for step in range(4)}, path)
-    with page_of(chromium, path.as_uri(), width=390, scheme=scheme) as watched:
-        watched.page.wait_for_selector(".slider-container")
-        chosen = "() => document.querySelector('.js-plotly-plot')"
-        assert watched.page.evaluate(f"{chosen}.data[1].y[0]".replace("() => ", "")) == pytest.approx(math.cos(3) ** 2)
-        # What a reader's hand on the slider does, through plotly's own slider: its first notch.
-        rail = watched.page.locator(".slider-rail-touch-rect").bounding_box()
-        watched.page.mouse.click(rail["x"] + 8, rail["y"] + rail["height"] / 2)
-        watched.page.wait_for_function(f"{chosen}.data[1].y[0] > 0.999".replace("() => ", ""))
-        assert watched.page.evaluate("document.querySelector('.js-plotly-plot').layout.shapes[0].x0") == 0
-        assert not watched.overflow()
+    with page_of(chromium, path.as_uri(), width=390) as watched:
+        shown = "document.querySelector('.js-plotly-plot')"
+        for scheme, notch, step in (("light", 0, 0), ("dark", 1, 3)):
+            watched.page.emulate_media(color_scheme=scheme)
+            watched.page.wait_for_selector(f"html[data-drawn={scheme}]")
+            # What a reader's hand on the slider does, through plotly's own slider: its first notch and its last.
+            rail = watched.page.locator(".slider-rail-touch-rect").bounding_box()
+            place = rail["x"] + 8 + notch * (rail["width"] - 16)
+            watched.page.mouse.click(place, rail["y"] + rail["height"] / 2)
+            watched.page.wait_for_function(f"Math.abs({shown}.data[1].y[0] - {math.cos(step) ** 2}) < 1e-6")
+            assert watched.page.evaluate(f"{shown}.layout.shapes[0].x0") == 7 * step
+            assert not watched.overflow()
         assert (watched.complaints, watched.foreign) == ([], [])
+
+
+_TEXTS = """() => [...document.querySelectorAll('.drawing')].map((drawing) => {
+  const room = drawing.getBoundingClientRect();
+  const texts = '.annotation-text, .infolayer text[class*="title"], .xaxislayer-above text';
+  return [...drawing.querySelectorAll(texts)].map((each) => {
+    const {left, right, top, bottom} = each.getBoundingClientRect();
+    return {words: each.textContent, left, right, top, bottom, cut: right > room.right + 1 || left < room.left - 1,
+      names: each.closest('.xaxislayer-above') !== null};
+  });
+})"""
+
+
+def test_on_a_phone_no_text_of_a_state_covers_another_or_is_cut_off(chromium: Any, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    many, more = (random.normal(size=2**n) + 1j * random.normal(size=2**n) for n in (12, 14))
+    figures = [Draw.plot_state(many), Draw.plot_amplitudes(more), Draw.plot_state_evolution([many, many])]
+    path = tmp_path / "states.html"
+    path.write_text(interactive_page("states", [figure_box(each, title="state") for each in figures]), "utf-8")
+    said: list[str] = []
+    with page_of(chromium, path.as_uri(), width=390) as watched:
+        watched.page.wait_for_selector("html[data-drawn=light]")
+        watched.page.on("console", lambda message: said.append(message.text))
+        watched.page.evaluate("Promise.all([...document.querySelectorAll('.js-plotly-plot')].map(Plotly.redraw))")
+        for texts in watched.page.evaluate(_TEXTS):
+            assert len(texts) > 5
+            assert [text["words"] for text in texts if text["cut"]] == []
+            covered = [
+                (one["words"], other["words"])
+                for at, one in enumerate(texts)
+                for other in texts[:at]
+                if not (one["names"] and other["names"])
+                and min(one["right"], other["right"]) > max(one["left"], other["left"])
+                and min(one["bottom"], other["bottom"]) > max(one["top"], other["top"]) + 2
+            ]
+            assert not covered
+    assert not [words for words in said if "WARN" in words]  # plotly's, of numbers as the colours of bars
 
 
 def test_spheres_are_drawn_in_a_browser(chromium: Any, tmp_path: Path) -> None:
     path = tmp_path / "bloch.html"
-    Draw.plot_bloch_sphere(np.kron(BELL, BELL), path)
-    with page_of(chromium, path.as_uri()) as watched:
+    Draw.plot_bloch_sphere(BELL, path)
+    with page_of(chromium, path.as_uri(), width=390) as watched:
         watched.page.wait_for_selector("html[data-drawn]", timeout=60_000)
-        assert watched.page.locator(".gl-container canvas").count() >= 4
+        scenes = [scene.bounding_box() for scene in watched.page.locator(".gl-container > div").all()]
+        assert len(scenes) == 2
+        assert all(scene["width"] > 250 for scene in scenes)  # in less, a sphere loses its sides
         assert watched.complaints == []
 
 
@@ -181,6 +221,7 @@ WITHOUT_PLOTLY = """
 import sys
 sys.modules["plotly"] = None
 from quantum_monitor.extras import MissingExtraError
+from quantum_monitor.views.pages import figure_box, interactive_page
 from quantum_monitor.views.visualization import QuantumVisualization as Draw
 for draw in (Draw.plot_bloch_sphere, Draw.plot_state, Draw.plot_amplitudes, Draw.plot_density_matrix,
              Draw.plot_entanglement, Draw.plot_circuit, lambda state: Draw.plot_state_evolution([state]),
@@ -197,3 +238,13 @@ for draw in (Draw.plot_bloch_sphere, Draw.plot_state, Draw.plot_amplitudes, Draw
 def test_without_plotly_every_figure_says_what_to_install() -> None:
     assert issubclass(MissingExtraError, ImportError)
     subprocess.run([sys.executable, "-c", WITHOUT_PLOTLY], check=True, timeout=120)
+
+
+def test_a_monitor_is_drawn_with_all_that_it_was_told(tmp_path: Path) -> None:
+    monitor = QuantumMonitor("h2", storage_path=tmp_path, metrics_port=None, registry=CollectorRegistry())
+    with monitor:
+        for step in range(50):
+            monitor.log_training_step(1.0 / (step + 1), None, None, step)
+        figure = Draw.plot_training(monitor)
+    monitor.close()
+    assert [len(trace.y) for trace in figure.data if trace.name == "loss"] == [50]

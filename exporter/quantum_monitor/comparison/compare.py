@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
-from quantum_monitor.comparison.aims import reach_aims
+import numpy as np
+
 from quantum_monitor.comparison.courses import Course, course
 from quantum_monitor.comparison.differences import (
     FEWEST,
@@ -20,9 +22,9 @@ from quantum_monitor.comparison.differences import (
     least_p,
     sample,
 )
-from quantum_monitor.comparison.metrics import COURSES, Metric, over_steps, wanted
+from quantum_monitor.comparison.metrics import COURSES, Metric, kind_of, over_steps, reached, wanted
 from quantum_monitor.comparison.result import Comparison, Difference, Setting, Verdict
-from quantum_monitor.comparison.runs import OTHER_STATUSES, Group, Runs, flat_params, group
+from quantum_monitor.comparison.runs import OTHER_STATUSES, Group, Member, Runs, flat_params, group
 
 _SHOWN_AT_MOST = 5
 _Result = tuple[Metric, Sample | None, Sample | None, Outcome]
@@ -74,7 +76,7 @@ def compare_runs(
     notes += [more] if more else []
     if metrics is not None:
         courses = [c for c in courses if over_steps(c.field) in chosen]
-    sides, aimed, biased = reach_aims(aims or {}, *sides)
+    sides, aimed, biased = _reach_aims(aims or {}, *sides)
     results: list[_Result] = []
     for metric in (*chosen, *aimed):
         if metric.key in biased:
@@ -110,8 +112,11 @@ def _check_groups(a: Group, b: Group) -> None:
     ids = {m.run.directory.resolve() for m in a.members}
     common = [m.name for m in b.members if m.run.directory.resolve() in ids]
     if common:
-        some = ", ".join(common[:_SHOWN_AT_MOST]) + (", ..." if len(common) > _SHOWN_AT_MOST else "")
-        raise ValueError(f"{some}: in both groups; give each run to one of them")
+        raise ValueError(f"{_some(common)}: in both groups; give each run to one of them")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN_AT_MOST]) + (", ..." if len(names) > _SHOWN_AT_MOST else "")
 
 
 def paired_by_seed(a: Group, b: Group, test: Test) -> tuple[list[tuple[int, int]], str]:
@@ -129,17 +134,64 @@ def paired_by_seed(a: Group, b: Group, test: Test) -> tuple[list[tuple[int, int]
         if seeds[0].count(seed) == seeds[1].count(seed) == 1
     ]
     larger = max(len(a.members), len(b.members))
+    alone = ", ".join(f"{len(s.members) - len(pairs)} of {n}" for n, s in zip("AB", (a, b), strict=True)
+                      if len(s.members) > len(pairs))  # fmt: skip
+    left = f"; no partner, so in the columns A and B but in no test: {alone}" if alone else ""
+    told = f"{len(pairs)} {'pair' if len(pairs) == 1 else 'pairs'} with the same seed"
     if test == "paired":
         if not pairs:
             raise ValueError(
                 "test: 'paired' takes runs with the same parameter or tag 'seed' in A and B; there are none"
             )
-        return pairs, f"{len(pairs)} pairs with the same seed, as asked for"
+        return pairs, f"{told}, as asked for{left}"
     if len(pairs) >= FEWEST and 2 * len(pairs) >= larger:
-        return pairs, f"{len(pairs)} pairs with the same seed"
+        return pairs, f"{told}{left}"
     if not pairs:
         return [], "not paired: there is no seed that one run of A and one of B has"
     return [], f"not paired: too few seeds match, {len(pairs)} of {larger}"
+
+
+def _reach_aims(
+    aims: Mapping[str, float], a: Group, b: Group
+) -> tuple[tuple[Group, Group], list[Metric], dict[str, str]]:
+    """The groups with the steps at which their runs reach aims, as further values.
+
+    Args:
+        aims: field to the value to reach: from above, of a fidelity from below.
+        a: group A.
+        b: group B.
+
+    Returns:
+        The groups; the metrics; by key of a metric, why a test of it would mislead.
+
+    Raises:
+        ValueError: a field that has no aim.
+    """
+    metrics, biased = list[Metric](), dict[str, str]()
+    for field, aim in aims.items():
+        if field not in COURSES:
+            raise ValueError(f"aims: {field!r} has no aim; give some of {', '.join(COURSES)}")
+        metric = reached(field, aim)
+        a, b = (replace(side, members=tuple(_reach(m, field, aim, metric) for m in side.members)) for side in (a, b))
+        metrics.append(metric)
+        never = [(len(side.members) - len(side.values(metric)), len(side.members)) for side in (a, b)]
+        if any(count for count, _ in never):
+            told = ", ".join(f"{count} of {runs} in {name}" for name, (count, runs) in zip("AB", never, strict=True))
+            biased[metric.key] = f"runs that never reached {aim:g} ({told}) have no step to compare"
+    return (a, b), metrics, biased
+
+
+def _reach(member: Member, field: str, aim: float, metric: Metric) -> Member:
+    """The run with the step at which it was at the aim for the first time; the number of the value without steps."""
+    extent = member.extents.get(field)
+    if extent is None:
+        return member
+    _, step, value = member.run.series(field, kind=kind_of(field))
+    there = np.flatnonzero(value >= aim if field == "fidelity" else value <= aim)
+    if not len(there):
+        return member
+    at = float(step[there[0]]) if extent.by_step else float(there[0])
+    return replace(member, values={**member.values, metric.key: at})
 
 
 def _in_pairs(
@@ -167,10 +219,9 @@ def _judged(results: Sequence[_Result], level: float) -> tuple[tuple[Difference,
 def _verdict(metric: Metric, outcome: Outcome, p: float | None, level: float) -> Verdict:
     if p is None:
         return "not tested"
-    # A rank test may find a difference whose shift is 0, where most values are the same: then it has no direction.
-    if p > level or not outcome.difference:
+    if p > level or not outcome.direction:
         return "not shown"
-    way: Literal["lower", "higher"] = "lower" if outcome.difference < 0 else "higher"
+    way: Literal["lower", "higher"] = "lower" if outcome.direction < 0 else "higher"
     if metric.better is None:
         return way
     return "better" if way == metric.better else "worse"
@@ -191,16 +242,18 @@ def _notes(a: Group, b: Group) -> list[str]:
 
 def _on_metrics(judged: Sequence[Difference], sides: tuple[Group, Group], tests: int, level: float) -> list[str]:
     """What is to be said about the values: missing and broken ones, and tests that cannot show anything."""
-    said = []
+    keys: dict[str, list[str]] = {}
     for d in judged:
         for name, side, found in zip("AB", sides, (d.a, d.b), strict=True):
             count, all_of_them = found.runs if found else 0, len(side.members)
             if count < all_of_them:
-                said.append(f"{d.metric.key}: {all_of_them - count} of {all_of_them} runs of {name} do not have it")
+                told = f"{all_of_them - count} of {all_of_them} runs of {name} do not have it"
+                keys.setdefault(told, []).append(d.metric.key)
             broken = sum(d.metric.key in m.broken for m in side.members)
             if broken:
-                told = f"{broken} of {all_of_them} runs of {name} end in NaN or infinity"
-                said.append(f"{d.metric.key}: {told}; the last finite value counts")
+                told = f"{broken} of {all_of_them} runs of {name} end in NaN or infinity; the last finite value counts"
+                keys.setdefault(told, []).append(d.metric.key)
+    said = [f"{_some(metrics)}: {told}" for told, metrics in keys.items()]
     least = [least_p(d.outcome, d.a.runs, d.b.runs) for d in judged if d.outcome.p is not None and d.a and d.b]
     if any(p * tests > level for p in least):
         told = "With so few runs some rank tests cannot show a difference"

@@ -11,7 +11,7 @@ import numpy as np
 
 from quantum_monitor.comparison.differences import FEWEST
 from quantum_monitor.comparison.metrics import Metric, kind_of, over_steps
-from quantum_monitor.comparison.runs import Group, Member
+from quantum_monitor.comparison.runs import Extent, Group, Member
 from quantum_monitor.store.reader import Numbers
 from quantum_monitor.views.words import number
 
@@ -126,7 +126,12 @@ def course(
         apart = _within_pairs(both, confidence) if pairs else _apart(tables[0], tables[1], confidence)
         found = Course(field, metric.unit, grid.by_step, grid.places, _band(tables[0]), _band(tables[1]),
                        *apart, (len(tables[0]), len(tables[1])), bool(pairs))  # fmt: skip
-    said = _shortened(field, grid, with_it[0] + with_it[1])
+    extents = [member.extents[field] for member in with_it[0] + with_it[1]]
+    said = _shortened(field, grid, extents)
+    without = sum(not extent.by_step for extent in extents)
+    if 0 < without < len(extents):
+        told = f"{without} of {len(extents)} runs have no steps in order"
+        said.append(f"{field}: {told}: all are compared by the number of the value")
     if broken:
         told = f"{broken} of {sum(map(len, rows))} runs have NaN or infinity on the way"
         said.append(f"{field}: {told}: they have no mean over the steps")
@@ -153,9 +158,8 @@ def _grid(field: str, members: Sequence[Member]) -> _Grid | None:
     return _Grid(begin, end, by_step, (edges[:-1] + edges[1:]) / 2, edges)
 
 
-def _shortened(field: str, grid: _Grid, members: Sequence[Member]) -> list[str]:
+def _shortened(field: str, grid: _Grid, extents: Sequence[Extent]) -> list[str]:
     """What is to be said where a tenth or more of the longest reach of the runs is not compared."""
-    extents = [member.extents[field] for member in members]
     first = min(extent.first for extent in extents) if grid.by_step else 0.0
     last = max(extent.last if grid.by_step else float(extent.values - 1) for extent in extents)
     if grid.end - grid.begin > 0.9 * (last - first) or last == first:

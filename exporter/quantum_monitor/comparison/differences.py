@@ -73,6 +73,15 @@ class Outcome:
     pairs: int | None = None
     needed: int | None = None
 
+    @property
+    def direction(self) -> int:
+        """1 where B is higher, -1 where it is lower, else 0.
+
+        Where most values are the same a rank test may find a difference whose shift is 0: then the effect tells.
+        """
+        size = self.difference or (self.effect.value if self.effect else 0.0)
+        return (size > 0) - (size < 0)
+
 
 def sample(values: Sequence[float]) -> Sample | None:
     """What values amount to; None without any."""

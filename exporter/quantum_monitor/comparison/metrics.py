@@ -63,9 +63,9 @@ def over_steps(field: str) -> Metric:
                   field not in _ON_REQUEST)  # fmt: skip
 
 
-def reached(field: str) -> Metric:
+def reached(field: str, aim: float) -> Metric:
     """The number of the step at which a field first was at its aim."""
-    return Metric(f"steps_to_{field}", f"Step at which the {_words(field)} is reached", "", "lower", field)
+    return Metric(f"steps_to_{field}", f"Step at which the {_words(field)} reaches {aim:g}", "", "lower", field)
 
 
 def at_the_end(info: Mapping[str, Any], observed: Observed, last_finite: LastFinite) -> Iterator[tuple[Metric, float]]:

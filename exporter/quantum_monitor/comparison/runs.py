@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import json
 import sqlite3
@@ -221,8 +222,9 @@ def select_runs(storage: str | Path, *wanted: str) -> list[StoredRun]:
 
     Args:
         storage: a storage folder, or an experiment's.
-        wanted: the name of a run, of an experiment, ``EXPERIMENT/NAME``, the beginning of an id, a parameter or a tag
-            (``optimizer=adam``), or a pattern of one of these (``vqe-*``); a run that fits one of them is taken.
+        wanted: the name of a run, of an experiment, ``EXPERIMENT/NAME``, a parameter or a tag (``optimizer=adam``), a
+            pattern of one of these (``vqe-*``), or, where no run fits so, the beginning of an id; a run that fits one
+            of them is taken.
 
     Returns:
         The runs, the earliest start first; empty if none fits.
@@ -230,28 +232,39 @@ def select_runs(storage: str | Path, *wanted: str) -> list[StoredRun]:
     Example:
         >>> select_runs("quantum_monitoring", "optimizer=adam")  # doctest: +SKIP
     """
-    found = []
+    runs: list[tuple[StoredRun, Mapping[str, Any]]] = []
     for directory in find_runs(storage):
-        try:
+        with contextlib.suppress(OSError, ValueError):  # whoever names its directory hears of it
             run = StoredRun(directory)
-            info = run.info
-        except (OSError, ValueError):
-            continue  # whoever names its directory hears of it
-        if any(_fits(text, info, directory.name) for text in wanted):
-            found.append(run)
-    return found
+            runs.append((run, run.info))
+    chosen: set[int] = set()
+    for text in wanted:
+        named = {place for place, (_, info) in enumerate(runs) if _fits(text, info)}
+        # Ids last: they are hexadecimal, so many a short name begins one by chance.
+        chosen |= named or {place for place, (run, info) in enumerate(runs) if _begins_id(text, info, run)}
+    return [run for place, (run, _) in enumerate(runs) if place in chosen]
 
 
-def _fits(text: str, info: Mapping[str, Any], directory: str) -> bool:
+def _fits(text: str, info: Mapping[str, Any]) -> bool:
     name, experiment = str(info.get("name", "")), str(info.get("experiment", ""))
-    ids = (str(info.get("run_id", "")), directory)
     if any(text == told or fnmatch.fnmatchcase(told, text) for told in (name, experiment, f"{experiment}/{name}")):
-        return True
-    if text and any(given.startswith(text) for given in ids):
         return True
     key, equals, value = text.partition("=")
     given = [_mapping(info, kind).get(key) for kind in ("params", "tags")] if equals else []
-    return any(told is not None and fnmatch.fnmatchcase(_told(told), value) for told in given)
+    return any(told is not None and _is_value(told, value) for told in given)
+
+
+def _begins_id(text: str, info: Mapping[str, Any], run: StoredRun) -> bool:
+    return bool(text) and any(given.startswith(text) for given in (str(info.get("run_id", "")), run.directory.name))
+
+
+def _is_value(told: object, text: str) -> bool:
+    """Whether a text is a value, a pattern of it, or the same number written otherwise (``1e-5``, ``0.00001``)."""
+    if fnmatch.fnmatchcase(_told(told), text):
+        return True
+    with contextlib.suppress(ValueError):
+        return isinstance(told, (int, float)) and not isinstance(told, bool) and float(text) == told
+    return False
 
 
 def _mapping(info: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -43,24 +43,23 @@ def answer(comparison: Comparison) -> str:
 def sentence(d: Difference, comparison: Comparison) -> str:
     """What is shown in one metric, and how."""
     outcome = d.outcome
+    size = _short(abs(outcome.difference or 0.0))
+    way, other = ("lower", "higher") if outcome.direction < 0 else ("higher", "lower")
     if outcome.p is None or d.adjusted is None:
-        change = "" if not outcome.difference else f"; {_way(outcome.difference)}"
-        return f"{outcome.why}{change}"
+        return f"{outcome.why}; B is {way} by {size}" if outcome.difference else outcome.why
     tests = f"Holm-adjusted over {comparison.tests}" if comparison.tests > 1 else "the only test"
     told = f"{p_value(d.adjusted)} ({TESTS[str(outcome.test)]}, {tests})"
     if d.verdict == "not shown":
         interval = _interval(outcome.low, outcome.high, comparison.confidence)
         return f"no difference was shown, {told}; B - A = {_short(outcome.difference)} ({interval})"
-    low, high, way = outcome.low, outcome.high, "higher"
-    if outcome.difference is not None and outcome.difference < 0 and low is not None and high is not None:
-        low, high, way = -high, -low, "lower"
     judged = f", which is {d.verdict}" if d.verdict in {"better", "worse"} else ""
-    size = abs(outcome.difference or 0.0)
-    return f"B is {way} by {_short(size)} ({_interval(low, high, comparison.confidence)}){judged}; {told}"
-
-
-def _way(difference: float) -> str:
-    return f"B is {'lower' if difference < 0 else 'higher'} by {_short(abs(difference))}"
+    if not outcome.difference:
+        interval = _interval(outcome.low, outcome.high, comparison.confidence)
+        return f"B is {way} more often than {other}{judged}, by 0 in the median ({interval}); {told}"
+    low, high = outcome.low, outcome.high
+    if way == "lower" and low is not None and high is not None:
+        low, high = -high, -low
+    return f"B is {way} by {size} ({_interval(low, high, comparison.confidence)}){judged}; {told}"
 
 
 def change(d: Difference) -> str | None:

@@ -18,7 +18,7 @@ class ProfileRow(NamedTuple):
         value: a number, or text.
         unit: of the number; empty for counts and ratios.
         source: ``measured`` here, or ``stated`` by the vendor or a noise model.
-        confidence: an interval, a bound or a verdict; empty for what is stated.
+        confidence: an interval, a bound, a verdict, or what limits the measurement; empty for what is stated.
     """
 
     quantity: str
@@ -47,6 +47,7 @@ def _measured(profile: HardwareProfile) -> Iterator[ProfileRow]:
             "Reads 0 where 1 was prepared": profile.readout.given_one,
         }.items():
             yield ProfileRow(name, interval.value, "", "measured", _interval(interval))
+    yield ProfileRow("Ended", profile.stopped, "", "measured", " ".join(profile.notes))
 
 
 def _stated(profile: HardwareProfile) -> Iterator[ProfileRow]:
@@ -82,7 +83,8 @@ def _how_sure(profile: HardwareProfile) -> str:
 
 def _bound(result: WidthResult) -> str:
     test = result.test
-    told = f"at least {test.lower_bound:.4f} (two sigma), {test.circuits} circuits: {result.verdict}"
+    circuits = f"{test.circuits} circuits, {result.ideal:.4f} without errors"
+    told = f"at least {test.lower_bound:.4f} (two sigma), {circuits}: {result.verdict}"
     return told if test.circuits >= LEAST_CIRCUITS else f"{told} for a verdict"
 
 

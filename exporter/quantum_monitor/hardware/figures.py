@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from quantum_monitor.hardware.profile import HardwareProfile, WidthResult
-from quantum_monitor.physics.volume import THRESHOLD, ideal_heavy_output_probability
+from quantum_monitor.physics.volume import THRESHOLD
 from quantum_monitor.views import theme as looks
 
 
@@ -28,7 +28,7 @@ def heavy_output_figure(profile: HardwareProfile, theme: looks.Theme = "light") 
     widths = [result.width for result in profile.widths]
     ends = [widths[0] - 0.6, widths[-1] + 0.6]
     figure = go.Figure(layout={"template": looks.template(theme)})
-    figure.add_traces([_boxes(go, profile), _means(go, profile, theme), _ideal(go, widths), _line(go, ends, theme)])
+    figure.add_traces([_boxes(go, profile), _means(go, profile, theme), _ideal(go, profile), _line(go, ends, theme)])
     volume = "not measured" if profile.volume is None else str(profile.volume)
     ticks = [f"{result.width}<br>{_verdict(result)}" for result in profile.widths]
     figure.update_layout(
@@ -69,13 +69,13 @@ def _means(go: Any, profile: HardwareProfile, theme: looks.Theme) -> Any:
     )
 
 
-def _ideal(go: Any, widths: list[int]) -> Any:
+def _ideal(go: Any, profile: HardwareProfile) -> Any:
     return go.Scatter(
-        x=widths,
-        y=[ideal_heavy_output_probability(width) for width in widths],
+        x=[result.width for result in profile.widths],
+        y=[result.ideal for result in profile.widths],
         mode="markers",
         marker={"symbol": "line-ew-open", "size": 18, "line": {"width": 3}},
-        name="mean without errors",
+        name="these circuits without errors",
     )
 
 

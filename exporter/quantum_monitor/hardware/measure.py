@@ -219,21 +219,19 @@ def _volume(work: _Work, widths: Sequence[int]) -> tuple[list[WidthResult], Stop
     """The widths that were measured, why not more (None: there are no more), and what went wrong."""
     results: list[WidthResult] = []
     for width in widths:
-        heavy: list[int] = []
-        taken: list[int] = []
+        found: list[tuple[int, int, float]] = []
         stopped: Stopped | None = None
         problem = ""
         try:
             for batch in work.batches(work.circuits):
-                for hits, shots in _heavy_outcomes(work, width, batch):
-                    heavy.append(hits)
-                    taken.append(shots)
+                found += _heavy_outcomes(work, width, batch)
         except TimeIsUpError:
             stopped = "time limit"
         except Exception as error:  # noqa: BLE001 - a backend may raise anything
             stopped, problem = "backend failed", _reason(f"Width {width}", error)
-        if heavy:
-            results.append(WidthResult(width, tuple(heavy), tuple(taken)))
+        if found:
+            heavy, shots, ideal = zip(*found, strict=True)
+            results.append(WidthResult(width, heavy, shots, math.fsum(ideal) / len(ideal)))
             work.say(_outcome(results[-1]))
         if stopped is None and results[-1].verdict == "failed":
             stopped = "width failed"
@@ -242,8 +240,8 @@ def _volume(work: _Work, widths: Sequence[int]) -> tuple[list[WidthResult], Stop
     return results, None, ""
 
 
-def _heavy_outcomes(work: _Work, width: int, batch: range) -> list[tuple[int, int]]:
-    """Heavy outcomes and shots of each circuit of one job."""
+def _heavy_outcomes(work: _Work, width: int, batch: range) -> list[tuple[int, int, float]]:
+    """Heavy outcomes, shots and ideal probability of each circuit of one job."""
     # From seed, width and number, so that a circuit is the same whatever was measured before it.
     circuits = [random_model_circuit(width, seed=np.random.default_rng([work.seed, width, number])) for number in batch]
     compiled = work.device.model_circuits(circuits, width, work.seed)
@@ -252,8 +250,9 @@ def _heavy_outcomes(work: _Work, width: int, batch: range) -> list[tuple[int, in
     found = []
     for circuit, outcomes in zip(circuits, counts, strict=True):
         shots = int(sum(outcomes.values()))
-        share = heavy_output_probability(output_probabilities(circuit, width), outcomes)
-        found.append((round(share * shots), shots))
+        ideal = output_probabilities(circuit, width)
+        share = heavy_output_probability(ideal, outcomes)
+        found.append((round(share * shots), shots, float(ideal[ideal > np.median(ideal)].sum())))
     return found
 
 

@@ -39,11 +39,13 @@ class WidthResult:
         width: qubits, and layers.
         heavy: heavy outcomes of each circuit.
         shots: shots of each circuit.
+        ideal: heavy-output probability of these circuits without errors, their mean; 0.5 to 1.
     """
 
     width: int
     heavy: tuple[int, ...]
     shots: tuple[int, ...]
+    ideal: float
 
     @cached_property
     def test(self) -> QuantumVolumeTest:

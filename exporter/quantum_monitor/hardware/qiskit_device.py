@@ -138,15 +138,26 @@ class QiskitDevice:
         key = (level, layout, seed)
         if key not in self._passes:
             options: dict[str, Any] = {"target": self._target}
-            if "unitary" in self._target.operation_names:  # else a model circuit stays a handful of matrices
-                kept = [name for name in _BASIS if name in self._target.operation_names]
-                options = {"basis_gates": [*kept, "measure"], "coupling_map": self._target.build_coupling_map()}
+            if (basis := self._basis()) is not None:
+                options = {"basis_gates": [*basis, "measure"], "coupling_map": self._target.build_coupling_map()}
             self._passes[key] = generate_preset_pass_manager(
                 level, initial_layout=None if layout is None else list(layout), seed_transpiler=seed, **options
             )
         # One process: Qiskit would fork others, from a training with threads.
         done: list[Any] = self._passes[key].run(circuits, num_processes=1)
         return done
+
+    def _basis(self) -> list[str] | None:
+        """The gates to compile to where the target misleads; None where it does not."""
+        names = self._target.operation_names
+        if "unitary" in names:  # else a model circuit stays a handful of matrices
+            return [name for name in _BASIS if name in names]
+        # Aer lists the gates of a noise model beside its usual ones, which have no noise and would be chosen.
+        noise = getattr(getattr(self._backend.options, "noise_model", None), "noise_instructions", ())
+        gates = [name for name in names if self._is_gate(name)]
+        pairs = {name for name in gates if self._target.operation_from_name(name).num_qubits == 2}
+        spared = pairs.difference(noise) if pairs.intersection(noise) else set()
+        return [name for name in gates if name not in spared] if spared else None
 
     def _is_gate(self, name: str) -> bool:
         from qiskit.circuit import Gate

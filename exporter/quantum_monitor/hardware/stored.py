@@ -125,7 +125,9 @@ def _width(given: Any) -> WidthResult:
         raise ValueError(f"width {width}: {len(heavy)} circuits, shots of {len(shots)}")
     if any(not 0 < taken >= hits for hits, taken in zip(heavy, shots, strict=True)):
         raise ValueError(f"width {width}: more heavy outcomes than shots, or no shots")
-    return WidthResult(width, tuple(heavy), tuple(shots))
+    if not 0 <= (ideal := _number(told["ideal"])) <= 1:
+        raise ValueError(f"width {width}: an ideal probability of {ideal:g}")
+    return WidthResult(width, tuple(heavy), tuple(shots), ideal)
 
 
 def _readout(given: Any) -> Readout:

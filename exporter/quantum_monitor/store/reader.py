@@ -20,6 +20,7 @@ from quantum_monitor.store.layout import DATABASE, DESCRIPTION
 from quantum_monitor.store.states import KeptState
 
 _BYTES_AT_ONCE = 4 * 2**20
+_HIGHEST_SEQUENCE = 2**53  # sequence numbers are doubles in the blocks
 
 Numbers = np.ndarray[tuple[int], np.dtype[np.float64]]
 
@@ -131,7 +132,7 @@ class StoredRun:
                     for number, data in batch:
                         shape = shapes.get(number)  # in memory, the oldest may go at any moment
                         if shape and (kinds is None or shape.kind in kinds):
-                            found += blocks.records(shape, data)
+                            found += _records(shape, data)
                     found.sort(key=_sequence)
                     yield from found if begin > after else (item for item in found if item[0] > after)
                     begin = last + 1
@@ -157,7 +158,7 @@ class StoredRun:
                 tables = []
                 for number, found in parts.items():
                     if number in shapes:  # in memory, the oldest may go at any moment
-                        rows = blocks.rows(shapes[number], b"".join(found))
+                        rows = _rows(shapes[number], found)
                         rows = rows if begin > after else rows[rows[:, 0] > after]
                         if len(rows):
                             tables.append(Table(*shapes[number], rows))
@@ -241,10 +242,37 @@ def _shapes(connection: sqlite3.Connection, *, above: int = 0, containing: str =
         "SELECT id, kind, labels, fields FROM shapes WHERE id > ? AND instr(fields, ?) ORDER BY id",
         (above, json.dumps(containing) if containing else "["),
     )
-    return {
-        number: Shape(kind, tuple(json.loads(labels).items()), tuple(json.loads(fields)))
-        for number, kind, labels, fields in rows
-    }
+    return {number: _shape(kind, labels, fields) for number, kind, labels, fields in rows}
+
+
+# A database may come from a stranger: one that makes no sense is an error like any damage, and no endless loop.
+
+
+def _damaged(what: str) -> sqlite3.DatabaseError:
+    return sqlite3.DatabaseError(f"the database of the run is damaged: {what}; restore it from a copy")
+
+
+def _shape(kind: str, labels: str, fields: str) -> Shape:
+    try:
+        named = tuple((name, str(value)) for name, value in json.loads(labels).items())
+        return Shape(str(kind), named, tuple(map(str, json.loads(fields))))
+    except (AttributeError, RecursionError, TypeError, ValueError) as error:
+        raise _damaged("labels or fields of its records are none") from error
+
+
+def _rows(shape: Shape, data: list[bytes]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    try:
+        rows = blocks.rows(shape, b"".join(data))
+    except (TypeError, ValueError) as error:
+        raise _damaged(f"records of the kind {shape.kind!r} are cut off") from error
+    if not np.isfinite(rows[:, 0]).all():
+        raise _damaged(f"records of the kind {shape.kind!r} have no number")
+    return rows
+
+
+def _records(shape: Shape, data: bytes) -> list[tuple[int, Record]]:
+    _rows(shape, [data])
+    return blocks.records(shape, data)
 
 
 def _first_batch(connection: sqlite3.Connection, after: int) -> int:
@@ -261,6 +289,8 @@ def _page(connection: sqlite3.Connection, begin: int) -> list[tuple[int, list[tu
     page: list[tuple[int, list[tuple[int, bytes]]]] = []
     size = 0
     for (_, last), rows in groupby(cursor, key=lambda row: (row[0], row[1])):
+        if not isinstance(last, int) or not begin <= last < _HIGHEST_SEQUENCE:
+            raise _damaged(f"its records do not go on after number {begin - 1}")
         batch = [(shape, data) for _, _, shape, data in rows]
         page.append((last, batch))
         size += sum(len(data) for _, data in batch)
@@ -274,7 +304,7 @@ def _series(connection: sqlite3.Connection, field: str, columns: list[tuple[int,
     parts = []
     for number, shape in columns:
         found = connection.execute("SELECT data FROM blocks WHERE shape = ? ORDER BY first", (number,))
-        numbers = blocks.rows(shape, b"".join([data for (data,) in found]))
+        numbers = _rows(shape, [data for (data,) in found])
         parts.append(numbers[:, (0, 1, 2, LEADING_COLUMNS + shape.fields.index(field))])
     if not parts:
         return Series(np.empty(0), np.empty(0), np.empty(0))

@@ -7,6 +7,7 @@ import html
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from quantum_monitor import masking
 from quantum_monitor.views import theme
 from quantum_monitor.views.export import ImageFormat, images
 from quantum_monitor.views.report_html import CONTROLS
@@ -109,7 +110,7 @@ def _head(heading: Heading) -> tuple[list[str], int]:
 
 
 def _text(x: int, y: int, told: str, *, size: int, longest: int = 60) -> str:
-    told = CONTROLS.sub("\N{REPLACEMENT CHARACTER}", told)
+    told = CONTROLS.sub("\N{REPLACEMENT CHARACTER}", masking.text(told))
     told = told if len(told) <= longest else f"{told[: longest - 1]}…"
     return (
         f'<text x="{x}" y="{y}" font-family="{_FONT}" font-size="{size}" fill="{theme.ink("light")}">'

@@ -35,8 +35,11 @@ DEFAULT_SIZE = (900, 560)
 PNG_SCALE = 2
 """Pixels of a PNG for each CSS pixel, each way: sharp in print and on dense screens."""
 
-SECONDS = 30.0
-"""How long the browser may take, start included; 10 more for each figure after the first."""
+SECONDS = 60.0
+"""How long the browser may take, start included; 20 more for each figure after the first.
+
+Figures in space are drawn without graphics hardware: ten seconds each on a busy machine.
+"""
 
 ENDINGS = (".html", ".png", ".svg")
 _BEGINNING = {"png": b"\x89PNG\r\n", "svg": b"<svg"}
@@ -77,6 +80,8 @@ def save_figure(
     for name, size in (("width", width), ("height", height)):
         if size is not None and size <= 0:
             raise ValueError(f"{name}: {size!r} is not a positive number of pixels")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"path: there is no folder {str(target.parent)!r}; make it first")
     if ending == ".html":
         content = _page(figure, target, width, height)
     else:
@@ -115,7 +120,7 @@ def images(
         return []
     if importlib.util.find_spec("kaleido") is None:
         raise missing("views", "kaleido", "PNG and SVG files, unlike HTML ones,")
-    seconds = SECONDS + 10 * (len(figures) - 1)
+    seconds = SECONDS + 20 * (len(figures) - 1)
     with _folder() as folder:
         job: dict[str, Any] = {
             "path": module_path(),

@@ -21,8 +21,6 @@ BAR_QUBITS = 6
 BARS_OF_MANY = 32
 """How many of the basis states have a bar where not all have one."""
 
-_DWARFS = 20
-
 Cell = tuple[int, int]
 """Row and column of a plot in a figure."""
 
@@ -96,7 +94,9 @@ def draw_amplitudes(figure: Any, state: State, upper: Cell, lower: Cell | None) 
     bars = take_bars(state)
     for trace in bar_traces(bars, phased=lower is not None):
         figure.add_trace(trace, *upper)
-    figure.update_yaxes(**_heights(bars), row=upper[0], col=upper[1])
+    figure.update_yaxes(
+        **basis.heights(*np.split(bars.weights, [len(bars.names) - bool(bars.others)])), row=upper[0], col=upper[1]
+    )
     bottom = lower or upper
     named = {
         "type": "category",
@@ -108,7 +108,7 @@ def draw_amplitudes(figure: Any, state: State, upper: Cell, lower: Cell | None) 
         figure.update_xaxes(type="category", showticklabels=False, row=upper[0], col=upper[1])
         figure.add_trace(phase_trace(bars), *lower)
         figure.update_yaxes(title_text="phase (rad)", **basis.angle_ticks(), row=lower[0], col=lower[1])
-        figure.update_layout(coloraxis=basis.phase_axis(basis.scale_beside(figure, *upper, "phase (rad)")))
+        figure.update_layout(coloraxis=basis.phase_axis(basis.scale_beside(figure, *upper)))
 
 
 def take_bars(state: State, at_most: int = BARS_OF_MANY) -> Bars:
@@ -131,21 +131,13 @@ def bar_traces(bars: Bars, *, phased: bool) -> list[Any]:
     marker: dict[str, Any] = {"line": {"color": basis.OUTLINE, "width": 1}}
     said = told(bars)
     own = len(bars.names) - bool(bars.others)
-    coloured = {"color": np.nan_to_num(bars.phases[:own]), "coloraxis": "coloraxis"} if phased else {}
+    coloured = {"color": basis.phase_colours(bars.phases[:own])} if phased else {}
     shown = {"hoverinfo": "text", "textposition": "none"}
     traces = [go.Bar(x=bars.names[:own], y=bars.weights[:own], marker=marker | coloured, hovertext=said[:own], **shown)]
     if bars.others:
         grey = {"color": basis.OUTLINE, "pattern": {"shape": "/"}}
         traces.append(go.Bar(x=bars.names[own:], y=bars.weights[own:], marker=grey, hovertext=said[own:], **shown))
     return traces
-
-
-def _heights(bars: Bars) -> dict[str, Any]:
-    """The axis of probabilities; logarithmic where the bar of all others would dwarf the rest."""
-    if bars.others and bars.weights[-1] > _DWARFS * bars.weights[0]:
-        lowest = np.log10(bars.weights.min()) - 0.5
-        return {"title_text": "probability (log)", "type": "log", "range": [lowest, 0.1], "dtick": 1}
-    return {"title_text": "probability", "range": [0, max(min(1.05, 1.1 * float(bars.weights.max())), 1e-3)]}
 
 
 def phase_trace(bars: Bars) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -24,9 +25,12 @@ SHOWN_QUBITS = 12
 """States of more qubits are summarised."""
 
 NOTHING = 1e-9  # share of the largest probability below which a phase is that of rounding errors
-_SHADES = 32
-_LINE = 54  # a phone shows that many
+_SHADES = 256
+_LINE = 44  # a phone shows that many
+_LEFT = 50
+_DWARFS = 20
 _LINE_HEIGHT = 17
+_PALE = 0.179  # luminance: black and white are as easy to read on it, at a contrast of 4.6
 _ANGLES = ("-π", "-π/2", "0", "π/2", "π")
 
 
@@ -51,7 +55,7 @@ def entitle(figure: Any, title: str, note: str = "", *, height: int, top: int = 
     figure.update_layout(
         title={"text": title, "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 14}},
         height=height + _LINE_HEIGHT * len(lines),
-        margin={"t": top + _LINE_HEIGHT * len(lines), "l": 70, "r": 30, "b": 60},
+        margin={"t": top + _LINE_HEIGHT * len(lines), "l": _LEFT, "r": 10, "b": 60},
     )
     if lines:  # no subtitle: a page that has a title of its own for the figure leaves out the figure's
         figure.add_annotation(
@@ -62,6 +66,7 @@ def entitle(figure: Any, title: str, note: str = "", *, height: int, top: int = 
             yref="paper",
             xanchor="left",
             yanchor="bottom",
+            xshift=-_LEFT,
             yshift=26,
             align="left",
             showarrow=False,
@@ -74,7 +79,57 @@ def scale_beside(figure: Any, row: int, column: int, title: str = "") -> dict[st
     plot = figure.get_subplot(row, column)
     x, y = (plot.domain.x, plot.domain.y) if hasattr(plot, "domain") else (plot.xaxis.domain, plot.yaxis.domain)
     place = {"x": x[1] + 0.01, "xanchor": "left", "y": (y[0] + y[1]) / 2, "yanchor": "middle", "len": y[1] - y[0]}
-    return {**place, "thickness": 12, "outlinewidth": 0, "title": {"text": title, "side": "right"}}
+    return {**place, "thickness": 12, "xpad": 4, "outlinewidth": 0, "title": {"text": title, "side": "right"}}
+
+
+def add_numbers(figure: Any, values: NDArray[np.float64], x: list[str], y: list[str], scale: Any, **where: Any) -> None:
+    """Write the numbers of a map into its cells, each black or white: what is the easier to read on its colour.
+
+    plotly's own choice, white or dark grey, is hard to read on colours of middle lightness.
+
+    Args:
+        figure: that has the map.
+        values: of the cells, (rows, columns).
+        x: names of the columns.
+        y: names of the rows.
+        scale: the colour axis of the map, with ``colorscale``, ``cmin`` and ``cmax``.
+        where: ``row`` and ``col`` of the plot.
+    """
+    from plotly.colors import get_colorscale, sample_colorscale
+
+    known = scale["colorscale"]
+    at = np.clip((values - scale["cmin"]) / (scale["cmax"] - scale["cmin"]), 0.0, 1.0).ravel()
+    colours = sample_colorscale(get_colorscale(known) if isinstance(known, str) else known, at.tolist())
+    pale = np.reshape([_luminance(colour) > _PALE for colour in colours], values.shape)
+    for ink, cells in (("white", ~pale), ("black", pale)):
+        if not cells.any():
+            continue
+        figure.add_heatmap(
+            z=np.where(cells, values, np.nan),
+            x=x,
+            y=y,
+            name="numbers",
+            colorscale=["rgba(0,0,0,0)"] * 2,
+            showscale=False,
+            hoverinfo="skip",
+            texttemplate="%{z:.2f}",
+            textfont={"color": ink},
+            **where,
+        )
+
+
+def _luminance(colour: str) -> float:
+    """The relative luminance of a colour like ``rgb(1, 2, 3)`` from 0 to 1, as WCAG 2 defines it."""
+    shares = np.array([float(part) for part in re.findall(r"[\d.]+", colour)[:3]]) / 255.0
+    linear = np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
+
+
+def signed_scale(largest: float, theme: looks.Theme) -> dict[str, Any]:
+    """A colour axis from blue (below 0) over the colour of the page (0) to orange; all people tell these apart."""
+    blue, orange, *_ = looks.template(theme).layout.colorway
+    colours = [[0.0, blue], [0.5, looks.paper(theme)], [1.0, orange]]
+    return {"colorscale": colours, "cmin": -largest, "cmax": largest}
 
 
 def phase_axis(colorbar: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,9 +151,31 @@ def angle_text(phase: float) -> str:
     return {"0": "0", "1": "π", "-1": "-π", "-0": "0"}.get(turns, f"{turns}π")
 
 
+def heights(own: NDArray[np.float64], others: NDArray[np.float64]) -> dict[str, Any]:
+    """An axis of probabilities; logarithmic where the bar of all ``others`` would dwarf those that have their own."""
+    highest = float(own.max())
+    if others.size and others.max() > _DWARFS * highest:
+        lowest = np.log10(max(own[own > 0].min(), 1e-3 * highest)) - 0.5
+        return {"title_text": "probability (log)", "type": "log", "range": [lowest, 0.1], "dtick": 1}
+    return {"title_text": "probability", "range": [0, max(min(1.05, 1.1 * max((highest, *others.flat))), 1e-3)]}
+
+
 def angle_ticks() -> dict[str, Any]:
     """An axis of phases."""
     return {"tickvals": angles(), "ticktext": list(_ANGLES), "range": [-np.pi * 1.12, np.pi * 1.12]}
+
+
+def phase_colours(phases: NDArray[np.float64]) -> list[str]:
+    """The colour of each phase on `phase_axis`, that of outlines for NaN.
+
+    Bars take colours: of numbers, which become colours by way of an axis, plotly complains in the console of a page.
+    """
+    scale = _phase_scale()
+    places = np.rint((np.nan_to_num(phases) / (2.0 * np.pi) + 0.5) * _SHADES).astype(int)
+    return [
+        OUTLINE if nothing else scale[place][1]
+        for place, nothing in zip(places.tolist(), np.isnan(phases).tolist(), strict=True)
+    ]
 
 
 @cache

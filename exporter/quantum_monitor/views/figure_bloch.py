@@ -10,7 +10,7 @@ import numpy as np
 
 from quantum_monitor.physics.states import StateLike, as_state
 from quantum_monitor.views import figure_basis as basis
-from quantum_monitor.views.theme import SEQUENTIAL, Theme, graph_objects
+from quantum_monitor.views.theme import Theme, graph_objects
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Vectors = dict[int, "NDArray[np.float64]"]
 """Bloch vector of each qubit that is shown, by its number."""
 
-SPHERES_SIDE_BY_SIDE = 4
+SPHERES_APART = 4
 """More qubits share one sphere: a browser has no more than about sixteen pictures in space on a page."""
 
 _HIDDEN = {"visible": False, "range": [-1.25, 1.25]}
@@ -30,7 +30,8 @@ _POLES = {
     "|i⟩": (0, 1, 0),
     "|-i⟩": (0, -1, 0),
 }
-_ZOOM = 1.4
+_ZOOM = 1.9
+_SPHERE, _GAP, _TOP = 300, 60, 80  # pixels: a sphere, between two of them, and above the first
 _NUMBERS = 32
 _DASHES = ("solid", "dash")
 _COLOURS = 8  # in the template
@@ -55,20 +56,20 @@ def bloch_figure(state: StateLike, *, qubits: Iterable[int] | None = None, theme
     vectors = {qubit: every[qubit] for qubit in basis.chosen_qubits(qubits, known)}
     if len(vectors) > basis.SHOWN_QUBITS:
         figure = basis.canvas(1, 1, theme)
-        draw_components(figure, vectors, 1, 1, coloraxis="coloraxis")
+        draw_components(figure, vectors, 1, 1, coloraxis="coloraxis", theme=theme)
         note = "One row a qubit: the components of its Bloch vector and its length."
         basis.entitle(figure, f"Bloch vectors of {len(vectors)} qubits", note, height=130 + 22 * len(vectors))
         return figure
-    if len(vectors) > SPHERES_SIDE_BY_SIDE:
+    if len(vectors) > SPHERES_APART:
         figure = basis.canvas(1, 1, theme, specs=[[{"type": "scene"}]])
         draw_spheres(figure, {(1, 1): vectors})
         figure.update_layout(showlegend=True, legend={"y": -0.02, "yanchor": "top"})
         height = 640
     else:
-        figure = _side_by_side(vectors, theme)
-        height = 420 if len(vectors) < 3 else 780
+        height = _TOP + 60 + (_SPHERE + _GAP) * len(vectors) - _GAP
+        figure = _apart(vectors, theme, _GAP / (height - _TOP - 60))
     plural = "s" * (len(vectors) > 1)
-    basis.entitle(figure, f"Bloch sphere{plural}", height=height, top=105)
+    basis.entitle(figure, f"Bloch sphere{plural}", height=height, top=_TOP)
     return figure
 
 
@@ -89,23 +90,26 @@ def draw_spheres(figure: Any, spheres: Mapping[tuple[int, int], Vectors]) -> Non
         _draw_sphere(figure, *cell)
 
 
-def draw_components(figure: Any, vectors: Vectors, row: int, column: int, *, coloraxis: str) -> None:
+def draw_components(figure: Any, vectors: Vectors, row: int, column: int, *, coloraxis: str, theme: Theme) -> None:
     """Draw the components of Bloch vectors and their lengths as a table of colours, with numbers where they fit."""
     components = np.array(list(vectors.values()))
+    values = np.column_stack((components, np.linalg.norm(components, axis=1))) + 0.0
+    x, y = ["x", "y", "z", "|r|"], [f"q{qubit}" for qubit in vectors]
+    scale = basis.signed_scale(1.0, theme)
     figure.add_heatmap(
-        z=np.column_stack((components, np.linalg.norm(components, axis=1))),
-        x=["x", "y", "z", "|r|"],
-        y=[f"q{qubit}" for qubit in vectors],
+        z=values,
+        x=x,
+        y=y,
         coloraxis=coloraxis,
-        texttemplate="%{z:.2f}" if len(vectors) <= _NUMBERS else None,
         hovertemplate="%{y}: %{x} = %{z:.6f}<extra></extra>",
         row=row,
         col=column,
     )
+    if len(vectors) <= _NUMBERS:
+        basis.add_numbers(figure, values, x, y, scale, row=row, col=column)
     figure.update_xaxes(type="category", row=row, col=column)
     figure.update_yaxes(type="category", autorange="reversed", row=row, col=column)
-    scale = {"colorscale": SEQUENTIAL, "cmin": -1, "cmax": 1, "colorbar": basis.scale_beside(figure, row, column)}
-    figure.update_layout({coloraxis: scale})
+    figure.update_layout({coloraxis: {**scale, "colorbar": basis.scale_beside(figure, row, column)}})
 
 
 def _draw_sphere(figure: Any, row: int, column: int) -> None:
@@ -123,20 +127,18 @@ def _draw_sphere(figure: Any, row: int, column: int) -> None:
     )
 
 
-def _side_by_side(vectors: Vectors, theme: Theme) -> Any:
-    columns = 1 if len(vectors) == 1 else 2
-    rows = -(-len(vectors) // columns)
+def _apart(vectors: Vectors, theme: Theme, gap: float) -> Any:
+    """One sphere below the other: side by side they would have no room on a phone."""
+    rows = len(vectors)
     figure = basis.canvas(
         rows,
-        columns,
+        1,
         theme,
-        specs=[[{"type": "scene"}] * columns] * rows,
-        subplot_titles=[described(*item).replace(": ", "<br>").replace(", z", ",<br>z") for item in vectors.items()],
-        horizontal_spacing=0.02,
-        vertical_spacing=0.14,
+        specs=[[{"type": "scene"}]] * rows,
+        subplot_titles=[described(*item) for item in vectors.items()],
+        vertical_spacing=gap,
     )
-    cells = [(row, column) for row in range(1, rows + 1) for column in range(1, columns + 1)]
-    draw_spheres(figure, {cell: {qubit: vector} for cell, (qubit, vector) in zip(cells, vectors.items(), strict=False)})
+    draw_spheres(figure, {(row, 1): {qubit: vector} for row, (qubit, vector) in enumerate(vectors.items(), start=1)})
     figure.update_annotations(font_size=13)
     return figure
 
@@ -185,9 +187,9 @@ def _sphere() -> Iterator[Any]:
     meridians = [np.array([np.cos(angle) * x, np.sin(angle) * x, z]) for angle in np.pi * np.arange(4) / 4]
     wires = np.hstack([part for circle in parallels + meridians for part in (circle, gap)])
     axes = np.hstack([np.hstack([-end, end, gap]) for end in np.eye(3)[:, :, None]])
+    quiet = {"hoverinfo": "skip", "showlegend": False}
     for (x, y, z), width, opacity in ((wires, 1.5, 0.45), (axes, 2, 0.9)):
         line = {"color": basis.OUTLINE, "width": width}
-        shown = {"mode": "lines", "line": line, "opacity": opacity, "hoverinfo": "skip", "showlegend": False}
-        yield go.Scatter3d(x=x, y=y, z=z, **shown)
+        yield go.Scatter3d(x=x, y=y, z=z, mode="lines", line=line, opacity=opacity, **quiet)
     x, y, z = 1.17 * np.array(list(_POLES.values()), dtype=float).T
-    yield go.Scatter3d(x=x, y=y, z=z, mode="text", text=list(_POLES), hoverinfo="skip", showlegend=False)
+    yield go.Scatter3d(x=x, y=y, z=z, mode="text", text=list(_POLES), textposition="middle center", **quiet)

@@ -10,7 +10,7 @@ import numpy as np
 from quantum_monitor.physics.measures import reduced_density_matrix
 from quantum_monitor.physics.states import Array, State, StateLike, as_state
 from quantum_monitor.views import figure_basis as basis
-from quantum_monitor.views.theme import SEQUENTIAL, Theme, graph_objects, paper, template
+from quantum_monitor.views.theme import SEQUENTIAL, Theme, graph_objects
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,12 +25,13 @@ CITY_QUBITS = 5
 
 _NUMBER_QUBITS = 3
 _CELLS = 2**CELL_QUBITS
+_COLORBAR = {"thickness": 12, "xpad": 4, "outlinewidth": 0}
 
 
 def density_figure(
     state: StateLike, *, style: Style = "heatmap", qubits: Iterable[int] | None = None, theme: Theme = "light"
 ) -> Any:
-    """Draw the real and the imaginary part of a density matrix side by side.
+    """Draw the real and the imaginary part of a density matrix, one below the other.
 
     Above 6 qubits the entries are too many: then a map of 64 by 64 blocks shows the largest magnitude in each, which
     hides no entry that stands out. Above 5 qubits a city becomes a map.
@@ -61,11 +62,17 @@ def density_figure(
     matrix = matrix_of(known)
     names = basis.kets(known.n_qubits, range(len(matrix)))
     if style == "city" and known.n_qubits <= CITY_QUBITS:
-        figure, height = _city(matrix, names, theme), 520
+        figure, height = _city(matrix, names, theme), 800
     else:
-        figure, height = _maps(matrix, names, order, theme), 500
-    note = f"More than {CITY_QUBITS} qubits: a map in place of the city." if style == "city" and height == 500 else ""
-    basis.entitle(figure, title, note, height=height, top=100)
+        figure, height = _maps(matrix, names, order, theme), 940
+    note = (
+        f"More than {CITY_QUBITS} qubits: a map in place of the city."
+        if style == "city" and known.n_qubits > CITY_QUBITS
+        else ""
+    )
+    basis.entitle(figure, title, note, height=height, top=80)
+    if figure.data[0].type == "mesh3d":
+        figure.update_layout(margin_l=10)  # names of axes stand inside a scene
     return figure
 
 
@@ -111,7 +118,13 @@ def magnitudes(state: State) -> NDArray[np.float64]:
 def _blocks(state: State, order: str, title: str, theme: Theme) -> Any:
     figure = basis.canvas(1, 1, theme)
     draw_magnitudes(figure, state, 1, 1, coloraxis="coloraxis")
-    figure.update_layout(coloraxis={"colorscale": SEQUENTIAL, "cmin": 0, "colorbar": {"title": {"text": "magnitude"}}})
+    figure.update_layout(
+        coloraxis={
+            "colorscale": SEQUENTIAL,
+            "cmin": 0,
+            "colorbar": {**_COLORBAR, "title": {"text": "magnitude", "side": "right"}},
+        }
+    )
     block = 2 ** (state.n_qubits - CELL_QUBITS)
     note = (
         f"Magnitudes. Each cell is the largest of {block:,} by {block:,} entries; it is named by the first "
@@ -123,22 +136,23 @@ def _blocks(state: State, order: str, title: str, theme: Theme) -> Any:
 
 def _maps(matrix: Array, names: list[str], order: str, theme: Theme) -> Any:
     titles = ["Real part", "Imaginary part"]
-    figure = basis.canvas(1, 2, theme, subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.04)
-    few = len(matrix) <= 2**_NUMBER_QUBITS
-    for column, part in enumerate((matrix.real, matrix.imag), start=1):
+    figure = basis.canvas(2, 1, theme, subplot_titles=titles, vertical_spacing=0.16)
+    scale = _signed(matrix, theme)
+    for row, part in enumerate((matrix.real + 0.0, matrix.imag + 0.0), start=1):
         figure.add_heatmap(
-            z=part + 0.0,
+            z=part,
             x=_bras(names),
             y=names,
             coloraxis="coloraxis",
-            texttemplate="%{z:.2f}" if few else None,
             hovertemplate="%{y}%{x}: %{z:.6g}<extra></extra>",
-            row=1,
-            col=column,
+            row=row,
+            col=1,
         )
-        _name_axes(figure, len(names).bit_length() - 1, 1, column)
-    figure.update_yaxes(title_text=f"basis state {order}", col=1)
-    figure.update_layout(coloraxis={**_signed(matrix, theme), "colorbar": {"thickness": 12}})
+        if len(matrix) <= 2**_NUMBER_QUBITS:
+            basis.add_numbers(figure, part, _bras(names), names, scale, row=row, col=1)
+        _name_axes(figure, len(names).bit_length() - 1, row, 1)
+    figure.update_yaxes(title_text=f"basis state {order}")
+    figure.update_layout(coloraxis={**scale, "colorbar": _COLORBAR})
     return figure
 
 
@@ -154,39 +168,35 @@ def _bras(names: list[str]) -> list[str]:
 
 
 def _signed(matrix: Array, theme: Theme) -> dict[str, Any]:
-    """Colours from blue (below 0) over those of the page (0) to orange; all people tell these apart."""
     # A little more than the largest: WebGL drops what rounding puts beyond the end of a scale.
-    largest = 1.001 * float(max(np.abs(matrix.real).max(), np.abs(matrix.imag).max()))
-    blue, orange, *_ = template(theme).layout.colorway
-    colours = [[0.0, blue], [0.5, paper(theme)], [1.0, orange]]
-    return {"colorscale": colours, "cmin": -largest, "cmax": largest}
+    return basis.signed_scale(1.001 * float(max(np.abs(matrix.real).max(), np.abs(matrix.imag).max())), theme)
 
 
 def _city(matrix: Array, names: list[str], theme: Theme) -> Any:
     figure = basis.canvas(
-        1,
         2,
+        1,
         theme,
-        specs=[[{"type": "scene"}, {"type": "scene"}]],
+        specs=[[{"type": "scene"}], [{"type": "scene"}]],
         subplot_titles=["Real part", "Imaginary part"],
-        horizontal_spacing=0.02,
+        vertical_spacing=0.06,
     )
-    tick = max(1, len(names) // 8)
+    tick = max(1, len(names) // 4)
     axis = {"tickvals": list(range(0, len(names), tick)), "ticktext": names[::tick], "title": {"text": ""}}
     largest = float(max(np.abs(matrix.real).max(), np.abs(matrix.imag).max()))
     lowest = float(min(matrix.real.min(), matrix.imag.min(), 0.0))
-    for column, part in enumerate((matrix.real, matrix.imag), start=1):
-        figure.add_trace(_columns(part + 0.0, names), 1, column)
+    for row, part in enumerate((matrix.real, matrix.imag), start=1):
+        figure.add_trace(_columns(part + 0.0, names), row, 1)
         figure.update_scenes(
             xaxis={**axis, "range": [-0.7, len(names) - 0.3]},
             yaxis={**axis, "ticktext": _bras(names)[::tick], "range": [-0.7, len(names) - 0.3]},
             zaxis={"range": [1.05 * lowest, 1.05 * largest], "title": {"text": ""}},
-            camera={"eye": {"x": 2.5, "y": -1.4, "z": 1.4}},
+            camera={"eye": {"x": 2.3, "y": -1.3, "z": 1.3}, "center": {"x": 0, "y": 0, "z": -0.12}},
             aspectmode="cube",
-            row=1,
-            col=column,
+            row=row,
+            col=1,
         )
-    figure.update_layout(coloraxis={**_signed(matrix, theme), "colorbar": {"thickness": 12}})
+    figure.update_layout(coloraxis={**_signed(matrix, theme), "colorbar": _COLORBAR})
     return figure
 
 

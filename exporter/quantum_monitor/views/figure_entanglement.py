@@ -114,18 +114,14 @@ def draw_information(
         x=names,
         y=names,
         coloraxis=coloraxis,
-        texttemplate="%{z:.2f}" if len(qubits) <= _NUMBERS else None,
         hovertext=said,
         hoverinfo="text",
         row=row,
         col=column,
     )
+    scale = {"colorscale": SEQUENTIAL, "cmin": 0, "cmax": 2}
+    if len(qubits) <= _NUMBERS:
+        basis.add_numbers(figure, values, names, names, scale, row=row, col=column)
     figure.update_xaxes(type="category", row=row, col=column)
     figure.update_yaxes(type="category", autorange="reversed", row=row, col=column)
-    scale = {
-        "colorscale": SEQUENTIAL,
-        "cmin": 0,
-        "cmax": 2,
-        "colorbar": basis.scale_beside(figure, row, column, "bits"),
-    }
-    figure.update_layout({coloraxis: scale})
+    figure.update_layout({coloraxis: {**scale, "colorbar": basis.scale_beside(figure, row, column, "bits")}})

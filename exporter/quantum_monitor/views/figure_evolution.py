@@ -65,7 +65,7 @@ def evolution_figure(history: History, *, theme: Theme = "light") -> Any:
     if known.n_qubits > basis.SHOWN_QUBITS:
         bars = {"title_text": "probability of 1", "range": [0, 1.05]}
     else:
-        bars = {"title_text": "probability", "range": [0, min(1.05, 1.1 * float(values.max()))]}
+        bars = basis.heights(*np.split(values, [len(rows.chosen)], axis=1))
     figure.update_yaxes(**bars, row=2, col=1)
     title = f"State of {known.n_qubits} qubit{'s' * (known.n_qubits > 1)} over {seen:,} step{'s' * (seen > 1)}"
     basis.entitle(figure, title, " ".join(filter(None, [*_notes(moments, seen, rows, known), left_out])), height=780)
@@ -113,13 +113,18 @@ def _draw_map(
         col=1,
     )
     figure.update_yaxes(type="category", autorange="reversed", tickfont_family="monospace", nticks=17, row=1, col=1)
-    named = {} if numbered or len(x) > _TICKS else {"tickvals": x, "ticktext": [label(m.step) for m in moments]}
-    title = "step" if numbered else "number of the state"
-    figure.update_xaxes(title_text="" if named else title, exponentformat="none", **named, row=1, col=1)
+    named: dict[str, Any] = (
+        {} if numbered or len(x) > _TICKS else {"tickvals": x, "ticktext": [label(m.step) for m in moments]}
+    )
+    if numbered and x[-1] - x[0] <= _TICKS and all(place.is_integer() for place in x):
+        named = {"dtick": 1, "tick0": 0}
+    title = "" if "ticktext" in named else "step" if numbered else "number of the state"
+    figure.update_xaxes(title_text=title, exponentformat="none", **named, row=1, col=1)
     top = figure.get_subplot(1, 1).yaxis.domain
     line = {"x0": x[-1], "x1": x[-1], "xref": "x", "yref": "paper", "y0": top[0], "y1": top[1] + 0.02}
     figure.add_shape(type="line", line={"color": _MARK, "width": 2}, **line)
-    scale = {"colorscale": SEQUENTIAL, "cmin": 0, "cmax": float(values.max()) or 1.0}
+    # By the states that have a row: on a scale that the sum of all others fits, they may all look like nothing.
+    scale = {"colorscale": SEQUENTIAL, "cmin": 0, "cmax": float(values[:, : len(rows.chosen)].max()) or 1.0}
     figure.update_layout(coloraxis2={**scale, "colorbar": basis.scale_beside(figure, 1, 1)})
 
 
@@ -127,12 +132,14 @@ def _draw_bars(figure: Any, moments: list[Moment], rows: _Rows, values: NDArray[
     """Draw the last state, and the slider that puts another one in its place."""
     phased = all(moment.phases is not None for moment in moments)
     shown = [_bars(moment, rows, weights, phased=phased) for moment, weights in zip(moments, values, strict=True)]
-    figure.add_trace(graph_objects().Bar(x=rows.names, hoverinfo="text"), row=2, col=1)
+    figure.add_trace(graph_objects().Bar(x=rows.names, hoverinfo="text", textposition="outside"), row=2, col=1)
     figure.update_traces(selector={"type": "bar"}, marker_line={"color": basis.OUTLINE, "width": 1}, cliponaxis=False)
     figure.update_traces(selector={"type": "bar"}, **{key.replace(".", "_"): now for key, now in shown[-1].items()})
     figure.update_xaxes(type="category", tickfont_family="monospace", row=2, col=1)
     if phased:
-        figure.update_traces(selector={"type": "bar"}, marker_coloraxis="coloraxis")
+        # Marks nobody sees: the bar of colours stands for an axis that something uses.
+        marker = {"color": [0.0], "coloraxis": "coloraxis"}
+        figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, hoverinfo="skip", row=2, col=1)
         figure.update_layout(coloraxis=basis.phase_axis(basis.scale_beside(figure, 2, 1, "phase (rad)")))
     # The names of many bars stand upright.
     below = 60 if len(rows.names) <= _WORDS_UP_TO else 50 + 9 * len(rows.names[-1])
@@ -165,9 +172,7 @@ def _bars(moment: Moment, rows: _Rows, weights: NDArray[np.float64], *, phased: 
         phases = np.append(moment.phases[rows.chosen], [np.nan] * bool(rows.others))
         words = [basis.angle_text(phase) for phase in phases.tolist()]
         said = [f"{text}, phase {word}" if word else text for text, word in zip(said, words, strict=True)]
-        shown["marker.color"] = np.nan_to_num(phases).tolist()
-        if rows.others:
-            shown["marker.color"][-1] = basis.OUTLINE
+        shown["marker.color"] = basis.phase_colours(phases)
         if len(words) <= _WORDS_UP_TO:
             shown["text"] = words
     return shown | {"hovertext": said}
@@ -180,6 +185,9 @@ def _notes(moments: list[Moment], seen: int, rows: _Rows, state: State) -> Itera
             "differs most."
         )
     if rows.others:
-        yield f"The {len(rows.chosen)} basis states that get most likely; the last row is the sum of all others."
+        yield (
+            f"The {len(rows.chosen)} basis states that get most likely; the last row is the sum of all others, "
+            "and may be off the scale of colours."
+        )
     if state.n_qubits > basis.SHOWN_QUBITS:
         yield "For each qubit the probability of reading 1."

@@ -8,11 +8,11 @@ from quantum_monitor.physics.states import State, StateLike, as_state
 from quantum_monitor.views import figure_amplitudes as amplitudes
 from quantum_monitor.views import figure_basis as basis
 from quantum_monitor.views import figure_entanglement as entanglement
-from quantum_monitor.views.figure_bloch import SPHERES_SIDE_BY_SIDE, draw_components, draw_spheres
+from quantum_monitor.views.figure_bloch import SPHERES_APART, draw_components, draw_spheres
 from quantum_monitor.views.figure_density import draw_magnitudes
 from quantum_monitor.views.theme import SEQUENTIAL, Theme
 
-_PLOT = 230
+_PLOT = 240
 _MARGINS = 150
 
 
@@ -33,9 +33,9 @@ def state_figure(state: StateLike, *, theme: Theme = "light") -> Any:
         MissingExtraError: plotly is not installed.
     """
     known = as_state(state)
-    alone, sphere = known.n_qubits == 1, known.n_qubits <= SPHERES_SIDE_BY_SIDE
+    alone, sphere = known.n_qubits == 1, known.n_qubits <= SPHERES_APART
     titles = ["Probability", "Phase"] if known.is_vector else ["Populations", "Magnitudes of the density matrix"]
-    titles += ["Bloch sphere" if sphere else "Bloch vectors", "Mutual information (bits)"]
+    titles += ["Bloch sphere" if sphere else "Bloch vectors", "Mutual information; diagonal: entropy (bits)"]
     rows = 3 if alone else 4
     gap = _gap(known)
     height = _MARGINS + _PLOT * rows + gap * (rows - 1)
@@ -55,7 +55,7 @@ def state_figure(state: StateLike, *, theme: Theme = "light") -> Any:
         draw_magnitudes(figure, known, 2, 1, coloraxis="coloraxis")
         scale = basis.scale_beside(figure, 2, 1)
         figure.update_layout(coloraxis={"colorscale": SEQUENTIAL, "cmin": 0, "colorbar": scale})
-    notes = [amplitudes.amplitudes_note(known), _draw_qubits(figure, known)]
+    notes = [amplitudes.amplitudes_note(known), _draw_qubits(figure, known, theme)]
     figure.update_annotations(font_size=13)
     kind = "" if known.is_vector else ", given as a density matrix"
     title = f"State of {known.n_qubits} qubit{'' if alone else 's'}{kind}"
@@ -64,18 +64,18 @@ def state_figure(state: StateLike, *, theme: Theme = "light") -> Any:
 
 
 def _gap(state: State) -> int:
-    """Pixels between two plots: the names of basis states below bars stand upright where they are many."""
-    upright = state.is_vector and not amplitudes.is_map(state) and state.n_qubits > 3
-    return 70 + 9 * state.n_qubits if upright else 90
+    """Pixels between two plots: on a phone the names of more than a few basis states stand upright."""
+    letters = (state.n_qubits + 1) // 2 if amplitudes.is_map(state) else state.n_qubits + 2
+    return 75 + 9 * letters if state.n_qubits > 1 else 90
 
 
-def _draw_qubits(figure: Any, state: State) -> str:
+def _draw_qubits(figure: Any, state: State, theme: Theme) -> str:
     """Draw qubits and pairs of qubits; returns what was left out."""
     vectors = dict(enumerate(basis.bloch_vectors(state)))
-    if len(vectors) <= SPHERES_SIDE_BY_SIDE:
+    if len(vectors) <= SPHERES_APART:
         draw_spheres(figure, {(3, 1): vectors})
     else:
-        draw_components(figure, vectors, 3, 1, coloraxis="coloraxis4")
+        draw_components(figure, vectors, 3, 1, coloraxis="coloraxis4", theme=theme)
     if len(vectors) == 1:
         return ""
     shown, values = entanglement.information(state)

@@ -69,6 +69,7 @@ class Curve:
         """The series so far."""
         return self._rest._replace(x=self._steps) if self.by_step else self._rest
 
+    @np.errstate(all="ignore")  # sums may overflow, and a process may have turned NumPy's warnings into errors
     def take(self, time: Numbers, step: Numbers, value: Numbers) -> None:
         """Take in the next values; at least one."""
         ordered = step[0] >= self._last_step and bool((step[1:] >= step[:-1]).all())  # False where a step is NaN
@@ -99,16 +100,15 @@ class Curve:
         spans = number // self.span
         begins = np.flatnonzero(np.diff(spans, prepend=-1.0))
         self._steps = self._steps[begins]
-        with np.errstate(over="ignore"):
-            self._rest = Line(
-                number[begins],
-                time[begins],
-                np.minimum.reduceat(low, begins),
-                np.maximum.reduceat(high, begins),
-                np.add.reduceat(total, begins),
-                np.add.reduceat(count, begins),
-                np.logical_or.reduceat(broken, begins),
-            )
+        self._rest = Line(
+            number[begins],
+            time[begins],
+            np.minimum.reduceat(low, begins),
+            np.maximum.reduceat(high, begins),
+            np.add.reduceat(total, begins),
+            np.add.reduceat(count, begins),
+            np.logical_or.reduceat(broken, begins),
+        )
 
 
 def _line(numbers: Sequence[Any], broken: Any) -> Line:
@@ -154,6 +154,7 @@ class Amount:
     last_step: float = math.nan
     curve: Curve | None = None
 
+    @np.errstate(all="ignore")
     def take(self, time: Numbers, step: Numbers, value: Numbers) -> None:
         """Take in the next values; at least one."""
         if not self.count:
@@ -174,12 +175,13 @@ class Amount:
             self.lowest, self.lowest_at = float(value[lowest]), float(step[lowest])
         if not value[highest] <= self.highest:
             self.highest, self.highest_at = float(value[highest]), float(step[highest])
-        mean = float((value / len(value)).sum())  # divided first: a sum of large numbers overflows
+        # Divided first: a sum of large numbers overflows. Even so the rounded sum of the largest doubles may.
+        mean = _between(float((value / len(value)).sum()), float(value[lowest]), float(value[highest]))
         self.finite += len(value)
         share = len(value) / self.finite
-        self.mean = mean if share == 1.0 else self.mean * (1.0 - share) + mean * share
-        with np.errstate(over="ignore"):
-            self.total += float(value.sum())
+        mixed = mean if share == 1.0 else self.mean * (1.0 - share) + mean * share
+        self.mean = _between(mixed, self.lowest, self.highest)
+        self.total += float(value.sum())
 
 
 class AlertReport(NamedTuple):
@@ -278,6 +280,10 @@ def observe(run: StoredRun) -> Observed:
     observed = Observed()
     observed.follow(run)
     return observed
+
+
+def _between(number: float, lowest: float, highest: float) -> float:
+    return min(max(number, lowest), highest)
 
 
 def _in_order(pieces: list[tuple[Numbers, Numbers, Numbers, Numbers]]) -> tuple[Numbers, Numbers, Numbers]:

@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
+from quantum_monitor import masking
 from quantum_monitor.faults import FAULTS
 from quantum_monitor.plugins import FIGURES, load_entry_points
 from quantum_monitor.store.reader import StoredRun
@@ -90,7 +91,7 @@ def _as_svg(figure: Any) -> str:
 
 def _sentence(told: str) -> Any:
     """A figure that is a sentence: the same in every view."""
-    lines = textwrap.wrap(" ".join(told.split())[:300], _WRAPPED)
+    lines = textwrap.wrap(" ".join(masking.text(told).split())[:300], _WRAPPED)
     words = "<br>".join(label(line, _WRAPPED) for line in lines)
     note = {"text": words, "x": 0, "xref": "paper", "xanchor": "left", "align": "left", "showarrow": False}
     note |= {"y": 0.5, "yref": "paper", "yanchor": "middle"}

@@ -5,7 +5,9 @@ STYLE = """
 figure.plot { background: var(--back); border: 1px solid var(--line); padding: .5rem }
 figure.plot > figcaption { font-size: .95rem; padding: .25rem .25rem 0 }
 figure.plot > p { padding: 0 .25rem }
-.drawing { overflow: hidden } .drawing.fixed { overflow-x: auto }
+.figures > figure.plot { display: flex; flex-direction: column }
+.drawing { overflow: hidden; flex: 1; position: relative } .drawing > div { position: absolute; inset: 0 }
+.drawing.fixed { overflow-x: auto } .drawing.fixed > div { position: static }
 @media print { .figures { display: block } figure.plot { border: 0; padding: 0; margin: 1rem 0 } }
 """
 
@@ -33,7 +35,7 @@ SCRIPT = """
   };
 
   const draw = (box, onPaper) => {
-    const place = box.querySelector('.drawing');
+    const place = box.querySelector('.drawing > div');
     const figure = JSON.parse(box.querySelector('script').textContent);
     const theme = dark.matches && !onPaper ? 'dark' : 'light';
     if (figure.ours) {
@@ -43,6 +45,8 @@ SCRIPT = """
     }
     figure.layout.uirevision = 'as the reader left it';
     if (onPaper && figure.layout.autosize) Object.assign(figure.layout, {width: 660, autosize: false});
+    // It fills its box, which grows with the highest of its row.
+    else if (figure.layout.autosize) delete figure.layout.height;
     return Promise.resolve().then(() =>
       Plotly.react(place, {data: figure.data, layout: figure.layout, config, frames: figure.frames})
     ).catch((error) => { place.textContent = 'This figure cannot be drawn here: ' + error; });

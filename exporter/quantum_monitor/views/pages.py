@@ -29,7 +29,8 @@ def figure_box(figure: Any, *, title: str, note: str = "") -> Markup:
 
     Args:
         figure: a plotly figure. Its width is that of its box; one with a width and ``autosize=False`` keeps it, and
-            scrolls. Its height is its own, 340 pixels where it has none. Its title gives way to that of the box.
+            scrolls. Its height is its own, 340 pixels where it has none, or up to half as much again where others of
+            its row are higher. Its title gives way to that of the box.
         title: what stands above it, as plain text.
         note: a sentence below it.
     """
@@ -52,8 +53,9 @@ def figure_box(figure: Any, *, title: str, note: str = "") -> Markup:
     content = {"data": drawn.get("data", []), "layout": layout, "frames": drawn.get("frames") or [], "ours": ours}
     return Markup(
         f'<figure class="plot">\n<figcaption><strong>{text(title)}</strong></figcaption>\n'
-        f'<div class="drawing{" fixed" if fixed else ""}" style="min-height: {float(height):g}px" role="img" '
-        f'aria-label="{text(title)}"></div>\n'
+        f'<div class="drawing{" fixed" if fixed else ""}" style="min-height: {float(height):g}px; '
+        f'max-height: {1.5 * float(height):g}px" role="img" '
+        f'aria-label="{text(title)}"><div></div></div>\n'
         f"<script {_MARK}>{_json(content)}</script>\n" + (f"{paragraph(note, 'soft')}\n" if note else "") + "</figure>"
     )
 

@@ -15,6 +15,9 @@ from quantum_monitor.views.panel_series import by_backend, moments
 from quantum_monitor.views.theme import Theme, label
 from quantum_monitor.views.words import number
 
+FEW_TICKS = {"nticks": 4, "tickangle": 0}
+"""Of an axis of times: many would be written askew, and take the room of what is drawn."""
+
 _ROWS_AT_MOST = 20
 _ROW, _ABOVE_AND_BELOW = 48, 160
 _SYMBOLS = {"critical": "triangle-up", "warning": "diamond", "info": "circle"}
@@ -142,10 +145,19 @@ def availability_figure(observed: Observed, name: Theme) -> Any:
     return figure
 
 
+def rows_left_out(key: str, observed: Observed) -> str:
+    """What a reader of one of the figures above must know: how many rows it leaves out; empty where none."""
+    if key == "alerts":
+        left = len({firing.alert for firing in firings(observed.alerts)}) - _ROWS_AT_MOST
+        return f"The {_ROWS_AT_MOST} that fired last; {number(left)} more are in the store." if left > 0 else ""
+    more = len(by_backend("backend", [("up", "")])(observed)) > _ROWS_AT_MOST
+    return f"The first {_ROWS_AT_MOST}; the others are in the store." if more else ""
+
+
 def _timeline(go: Any, title: str, rows: list[str], observed: Observed, name: Theme) -> Any:
     """An empty figure with a row for each name, over the time of the run."""
     begin = min((a.first_time for a in observed.amounts.values()), default=math.nan)
-    x: dict[str, Any] = {"type": "date", "title": {"text": "Time (UTC)"}}
+    x: dict[str, Any] = {"type": "date", "title": {"text": "Time (UTC)"}, **FEW_TICKS}
     last = observed.last_time
     if last is not None and last > begin:
         edge = 0.02 * (last - begin)

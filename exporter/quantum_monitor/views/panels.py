@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from quantum_monitor.views.observed import Observed
+from quantum_monitor.views.panel_axes import LEGEND_LENGTH, axes, is_logarithmic
 from quantum_monitor.views.panel_series import (
     Over,
     Thinned,
@@ -18,13 +19,17 @@ from quantum_monitor.views.panel_series import (
     by_backend,
     custom,
     error_ratios,
-    moments,
     named,
     points,
     shares_of_the_machine,
     spent,
 )
-from quantum_monitor.views.panel_timelines import alert_marks, alerts_figure, availability_figure
+from quantum_monitor.views.panel_timelines import (
+    alert_marks,
+    alerts_figure,
+    availability_figure,
+    rows_left_out,
+)
 from quantum_monitor.views.theme import Theme, graph_objects, label, template
 from quantum_monitor.views.words import number
 
@@ -36,8 +41,6 @@ _SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "star", "hexa
 _MARKERS_UP_TO = 60
 _DENSE_FROM = 600
 _HEIGHT, _LEGEND_ROW = 340, 20
-_LEGEND_LENGTH = 38
-_ROW, _ABOVE_AND_BELOW = 110, 90
 _AT_THE_TOP = {"y": 0.98, "yref": "container", "yanchor": "top"}  # legends grow upwards from the lines
 Find = Callable[[Observed], list[Trace]]
 
@@ -52,9 +55,10 @@ class Panel:
         y_title: quantity and unit of the left axis; ``y2_title`` of the right one, where it has one.
         x: whether it is drawn over steps, or over time.
         find: every line that it could have.
-        log: a logarithmic axis, where all values are positive and differ by a factor of ten.
+        log: a logarithmic axis, where the values are positive but for a few zeros, and differ by a factor of ten.
         marks_alerts: whether it shows at which steps alerts fired.
         rows: each line has a scale of its own, in a row of its own.
+        events: values that have nothing to do with their neighbours: as dots, where lines of several would be bands.
         figure: draws it instead, where a panel has no lines.
     """
 
@@ -67,6 +71,7 @@ class Panel:
     log: bool = False
     marks_alerts: bool = False
     rows: bool = False
+    events: bool = False
     figure: Callable[[Observed, Theme], Any] | None = None
 
     def traces(self, observed: Observed) -> list[Trace]:
@@ -109,8 +114,9 @@ PANELS: tuple[Panel, ...] = (
     Panel("fidelity_entropy", "Fidelity and entropy", "Ratio (0 to 1)", "step", named("state", _STATE), "Bits",
           marks_alerts=True),
     Panel("parameters", "Parameters", "Norm of the change", "step", named("training", _PARAMETERS), "Norm", log=True),
-    Panel("depth", "Circuit depth", "Layers of gates", "time", by_backend("circuit", _DEPTHS)),
-    Panel("times", "Execution and queue time", "Seconds", "time", by_backend("circuit", _TIMES), log=True),
+    Panel("depth", "Circuit depth", "Layers of gates", "time", by_backend("circuit", _DEPTHS), events=True),
+    Panel("times", "Execution and queue time", "Seconds", "time", by_backend("circuit", _TIMES), log=True,
+          events=True),
     Panel("cost", "Cost", "Spent so far, in its currency", "time", spent),
     Panel("pending_jobs", "Jobs waiting at the backends", "Jobs", "time",
           by_backend("backend", [("pending_jobs", "")])),
@@ -147,20 +153,23 @@ def panel_figure(panel: Panel, observed: Observed, theme: Theme = "light", *, sp
 
 def panel_note(panel: Panel, observed: Observed, *, spans: int | None = None) -> str:
     """What a reader of a panel must know: what is left out, thinned, or not finite; empty where there is nothing."""
+    if panel.figure is not None:
+        return rows_left_out(panel.key, observed)
     drawn = panel.traces(observed)
-    left = len(panel.find(observed)) - len(drawn)
-    if panel.key == "custom":
-        left += sum(a.curve is None for a in observed.of("custom"))
+    more = len(panel.find(observed)) > len(drawn)
     lines = [(trace, trace.curve.line) for trace in _thinned(drawn, spans)]
     thinned = max((t.curve.seen / len(line.x) for t, line in lines if t.how == "extremes" and len(line.x)), default=1)
     broken = sum(trace.curve.seen - int(line.finite.sum()) for trace, line in lines)
+    on_the_left = [line for trace, line in lines if trace.axis == "y"]
+    zeros = is_logarithmic(panel, (trace for trace, _ in lines)) and any((line.low == 0).any() for line in on_the_left)
     are = "value is" if broken == 1 else "values are"
     said = [
-        f"The {len(drawn)} with the most values; {number(left)} more are in the store." if left else "",
-        f"Drawn through the lowest and the highest of every {math.ceil(thinned)} values or less."
+        f"The {len(drawn)} with the most values; the others are in the store." if more else "",
+        f"Drawn through the lowest and the highest of every {number(math.ceil(thinned))} values or less."
         if thinned > 1
         else "",
         f"{number(broken)} {are} NaN or infinite: the crosses at the foot." if broken else "",
+        "Values of 0 have no place on the logarithmic axis: gaps." if zeros else "",
     ]
     return " ".join(sentence for sentence in said if sentence)
 
@@ -174,17 +183,24 @@ def _thinned(traces: list[Trace], spans: int | None) -> list[Trace]:
 
 def _lines(panel: Panel, traces: list[Trace], observed: Observed, theme: Theme) -> Any:
     go = graph_objects()
-    layout = {"template": template(theme), "title": {"text": panel.title, **_AT_THE_TOP}, "showlegend": len(traces) > 1}
+    several = len(traces) > 1
+    dots = panel.events and several
+    # A line by itself is named as well, unless the title is its name: which currency, which backend, which variance?
+    named = several or traces[0].name.casefold() != panel.title.casefold()
+    layout = {"template": template(theme), "title": {"text": panel.title, **_AT_THE_TOP}, "showlegend": named}
+    if dots:
+        layout["legend"] = {"itemsizing": "constant"}  # so large that their shapes are told apart
     figure = go.Figure(layout=layout | {"height": _HEIGHT + _LEGEND_ROW * max(0, len(traces) - 2)})
     for place, trace in enumerate(traces):
-        figure.add_trace(_drawn(go, trace, 0 if panel.rows else place, several=len(traces) > 1))
+        style = 0 if panel.rows else place
+        figure.add_trace(_dots(go, trace, style) if dots else _drawn(go, trace, style, several=several))
     feet = [1 - (place + 0.7) / len(traces) if panel.rows else 0.0 for place in range(len(traces))]
     marks = [_broken(go, traces, feet)]
     if panel.marks_alerts and all(trace.curve.by_step for trace in traces):
         marks.append(alert_marks(go, observed))
     marks = [mark for mark in marks if mark is not None]
     figure.add_traces(marks)
-    figure.update_layout(_axes(panel, traces))
+    figure.update_layout(axes(panel, traces))
     if marks:
         # An axis from 0 to 1 over the whole panel: its foot and its top, whatever the values are.
         overall = {"range": [0, 1], "visible": False, "fixedrange": True} | ({} if panel.rows else {"overlaying": "y"})
@@ -202,7 +218,13 @@ def _drawn(go: Any, trace: Trace, style: int, *, several: bool) -> Any:
         marked = {"mode": "lines+markers" if markers else "lines", **markers}
         marked |= {"opacity": 0.85} if several else {}
     line = {"width": 1.3 if len(x) > _DENSE_FROM else 1.8, "dash": _DASHES[style]}
-    return go.Scatter(x=x, y=y, name=label(trace.name, _LEGEND_LENGTH), yaxis=trace.axis, line=line, **marked)
+    return go.Scatter(x=x, y=y, name=label(trace.name, LEGEND_LENGTH), yaxis=trace.axis, line=line, **marked)
+
+
+def _dots(go: Any, trace: Trace, style: int) -> Any:
+    x, y = points(trace)
+    marker = {"symbol": _SYMBOLS[style], "size": 6 if len(x) <= _MARKERS_UP_TO else 4, "opacity": 0.8}
+    return go.Scatter(x=x, y=y, name=label(trace.name, LEGEND_LENGTH), yaxis=trace.axis, mode="markers", marker=marker)
 
 
 def _alone(y: Any) -> Any:
@@ -229,60 +251,3 @@ def _broken(go: Any, traces: list[Trace], feet: list[float]) -> Any:
         hoverinfo="text",
         marker={"symbol": "x", "size": 7},
     )
-
-
-def _axes(panel: Panel, traces: list[Trace]) -> dict[str, Any]:
-    steps = [trace.curve.by_step for trace in traces]
-    by_step = "Step" if all(steps) else "Step, or number of the value" if any(steps) else "Number of the value"
-    x: dict[str, Any] = {"title": {"text": by_step}, "exponentformat": "none", "separatethousands": True}
-    if panel.x == "time":
-        x = {"title": {"text": "Time (UTC)"}, "type": "date"} | _around_a_moment(traces)
-    if panel.rows:
-        return {"xaxis": x | {"anchor": _axis(len(traces) - 1)}, **_rows(traces)}
-    layout: dict[str, Any] = {"xaxis": x}
-    sides = {trace.axis for trace in traces}
-    titles = {"y": panel.y_title, "y2": panel.y2_title}
-    for side in sides:
-        axis: dict[str, Any] = {"title": {"text": titles[side]}}
-        spread = _spread(trace for trace in traces if trace.axis == side) if panel.log and side == "y" else 0
-        if spread >= 10:
-            axis |= {"type": "log"} | ({"dtick": 1} if spread >= 1000 else {})
-        if side == "y2":
-            axis |= {"side": "right", "showgrid": False, "zeroline": False, "tickmode": "auto"}
-            axis |= {"overlaying": "y"} if "y" in sides else {"side": "left"}
-        layout[f"yaxis{side[1:]}"] = axis
-    return layout
-
-
-def _around_a_moment(traces: list[Trace]) -> dict[str, Any]:
-    """A minute around what happened at one moment only; nothing where there are more."""
-    times = {at for trace in traces for at in trace.curve.line.time[[0, -1]].tolist() if len(trace.curve.line.time)}
-    if len(times) != 1:
-        return {}
-    (at,) = times
-    return {"range": [str(end) for end in moments([at - 30, at + 30])]}
-
-
-def _spread(traces: Any) -> float:
-    """Highest by lowest value, 0 where there is none, or one that is not positive."""
-    low, high = math.inf, 0.0
-    for trace in traces:
-        _, y = points(trace)
-        y = y[np.isfinite(y)]
-        if len(y):
-            low, high = min(low, float(y.min())), max(high, float(y.max()))
-    return high / low if 0 < low < math.inf else 0.0
-
-
-def _rows(traces: list[Trace]) -> dict[str, Any]:
-    """An axis for each line, from the top downwards, its name above it."""
-    share = 1 / len(traces)
-    layout: dict[str, Any] = {"height": _ROW * len(traces) + _ABOVE_AND_BELOW, "showlegend": False, "annotations": []}
-    for place, trace in enumerate(traces):
-        top, name = 1 - place * share, label(trace.name, _LEGEND_LENGTH)
-        layout[f"yaxis{_axis(place)[1:]}"] = {"domain": [max(0.0, top - 0.68 * share), top - 0.08 * share], "nticks": 4}
-        layout["annotations"].append(
-            {"text": name, "x": 0, "xref": "paper", "xanchor": "left", "y": top - 0.08 * share,
-             "yref": "paper", "yanchor": "bottom", "showarrow": False}
-        )  # fmt: skip
-    return layout

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from quantum_monitor import masking
 from quantum_monitor.store.layout import is_run, start_time
 from quantum_monitor.store.reader import StoredRun
 from quantum_monitor.trackers.state import StateFile, destinations
@@ -18,7 +17,6 @@ from quantum_monitor.views.report_model import Chapter, Command, Paragraph, chap
 from quantum_monitor.views.report_sections import without_folders
 
 _NEIGHBOURS_AT_MOST = 300
-_ARGUMENTS_AT_MOST = 200
 _OTHER = "OTHER_RUN"
 
 _IN_PYTHON = """\
@@ -125,8 +123,12 @@ def _place(directory: Path) -> _Place:
 
 
 def _relative(path: Path, start: Path) -> str:
-    told = str(path.relative_to(start))
-    return f"./{told}" if told.startswith("-") else told
+    return _no_option(str(path.relative_to(start)))
+
+
+def _no_option(path: str) -> str:
+    """A path that no command takes for an option."""
+    return f"./{path}" if path.startswith("-") else path
 
 
 def _neighbour(directory: Path) -> tuple[Path, str] | None:
@@ -143,28 +145,16 @@ def _neighbour(directory: Path) -> tuple[Path, str] | None:
     return None
 
 
-def _training(info: Mapping[str, Any]) -> Iterator[Paragraph | Command]:
-    """How the training was started, as far as it is known."""
+def _training(info: Mapping[str, Any]) -> Iterator[Command]:
+    """How the training was started, as far as it is known: arguments are not recorded, since they may be secrets."""
     surroundings = info.get("environment")
     known = surroundings if isinstance(surroundings, Mapping) else {}
-    given, script = known.get("command"), known.get("script")
-    git = known.get("git")
+    script, git = known.get("script"), known.get("git")
     commit = str(git.get("commit", ""))[:12] if isinstance(git, Mapping) else ""
     at = f" at commit {commit}" if commit.isalnum() else ""
-    if isinstance(given, Sequence) and not isinstance(given, str) and all(isinstance(part, str) for part in given):
-        arguments = [_without_folders(argument) for argument in masking.arguments(given[:_ARGUMENTS_AT_MOST])]
-        what = f"Train again{at}; of folders outside the working folder the names are left out, and secrets:"
-    elif isinstance(script, str) and script:
-        arguments = ["python", without_folders(script)]
-        what = f"Train again{at}; the arguments of the script were not recorded:"
-    else:
+    if not isinstance(script, str) or not script or not script.isprintable():
         return
-    line = shlex.join(arguments)
-    if arguments and line.isprintable():
-        yield Command(what, line)
-
-
-def _without_folders(argument: str) -> str:
-    """An argument with the name of a file in place of its whole path, also behind ``--data=``."""
-    option, equals, value = argument.partition("=")
-    return f"{option}={without_folders(value)}" if equals and option.startswith("-") else without_folders(argument)
+    name = without_folders(script)
+    start = "the folder of the script" if Path(name).name == name else "the top of its checkout"
+    what = f"Train again{at}, from {start}; the arguments of the script were not recorded:"
+    yield Command(what, shlex.join(("python", _no_option(name))))

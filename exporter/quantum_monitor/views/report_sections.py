@@ -57,8 +57,7 @@ def environment(facts: Facts) -> Chapter:
     framework = " ".join(str(info[key]) for key in ("framework", "version") if info.get(key))
     entries: dict[str, Cell] = {"Framework": framework if framework not in {"", "none"} else None}
     for name, value in _flat(_mapping(info, "environment")):
-        if name != "command":  # which the last chapter tells
-            entries[(name[:1].upper() + name[1:]).replace("_", " ")] = without_folders(value)
+        entries[(name[:1].upper() + name[1:]).replace("_", " ")] = without_folders(value)
     for name, value in _flat(_mapping(info, "labels")):
         entries[f"Label {name}"] = value
     return chapter("Environment", Pairs(entries))

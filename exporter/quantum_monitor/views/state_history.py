@@ -78,7 +78,7 @@ def _snapshots(run: StoredRun) -> tuple[Iterator[tuple[Any, Any]], str]:
                 continue
 
     left = len(kept) - len(fitting)
-    return loaded(), f"{left:,} states of other numbers of qubits are left out." if left else ""
+    return loaded(), f"Left out: {left:,} of {len(kept):,} states, of other sizes." if left else ""
 
 
 def _read(items: Iterable[Any]) -> Iterator[tuple[int, Any, State]]:

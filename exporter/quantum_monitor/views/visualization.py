@@ -11,6 +11,7 @@ import numpy as np
 
 from quantum_monitor.physics.states import StateLike, as_numbers
 from quantum_monitor.store.reader import StoredRun
+from quantum_monitor.viewing import stored_run
 from quantum_monitor.views import export
 from quantum_monitor.views.figure_amplitudes import amplitudes_figure
 from quantum_monitor.views.figure_bloch import bloch_figure
@@ -25,7 +26,7 @@ from quantum_monitor.views.theme import Theme
 
 SavePath: TypeAlias = "str | os.PathLike[str] | None"
 RunLike: TypeAlias = Any
-"""A `StoredRun`, the directory of one, or a `QuantumMonitor`: its active or last run, up to what is written by now."""
+"""A `StoredRun`, the directory of one, or a `QuantumMonitor`: its active or last run, with all that was logged."""
 
 _PANELS = {panel.key: panel for panel in PANELS}
 _GRADIENTS = Panel(
@@ -189,11 +190,7 @@ def _is_run(data: Any) -> bool:
 def _stored(data: Any) -> StoredRun:
     if isinstance(data, StoredRun):
         return data
-    if hasattr(data, "run_path"):
-        if data.run_path is None:
-            raise ValueError("data: the monitor has no run yet; start_run() begins one")
-        data = data.run_path
-    return StoredRun(data)
+    return stored_run(data) if hasattr(data, "run_path") else StoredRun(data)
 
 
 def _observed(data: Any, kind: str, field: str) -> Observed:

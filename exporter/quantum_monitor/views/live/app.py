@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import logging
+import threading
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import parse_qs
 
 import flask
+import numpy as np
 from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 
 from quantum_monitor.views.live import address, listing
 from quantum_monitor.views.live.runs import RunList
 from quantum_monitor.views.live.tables import CIRCUIT
 from quantum_monitor.views.live.view import Update, View, latest
-from quantum_monitor.views.theme import Theme, template
+from quantum_monitor.views.observed import Amount, Curve, Observed
+from quantum_monitor.views.panels import PANELS, panel_figure
+from quantum_monitor.views.theme import Theme
 
 BEAT_SECONDS = 1.5
 _LARGEST_QUESTION = 2**20
@@ -69,11 +73,12 @@ class Page:
         self._dash.enable_dev_tools(debug=False)
         logging.getLogger("quantum_monitor.views.live").setLevel(logging.ERROR)
         self._dash.server.config["MAX_CONTENT_LENGTH"] = _LARGEST_QUESTION
+        self._dash.server.before_request(self._ahead)
         self._dash.server.add_url_rule(CIRCUIT, "circuit", self._circuit)
         self._dash.layout = _layout(self._runs.folder.name)
         self._connect()
         for name in get_args(Theme):
-            template(name)  # now, and not while somebody waits for the first figure
+            _practise(name)
         self.policy = _policy(self._dash)
         self.application = self._dash.server.wsgi_app
 
@@ -84,14 +89,15 @@ class Page:
         in_browser(
             ClientsideFunction("live", "beat"),
             Output("beat", "data"), Output("run-beat", "data"), Output("lost", "hidden"), Output("lost", "children"),
-            Input("clock", "n_intervals"), State("drawn", "data"), State("busy", "data"),
+            Input("clock", "n_intervals"), State("drawn", "data"), State("busy", "data"), State("presence", "data"),
+            prevent_initial_call=True,
         )  # fmt: skip
         in_browser(
             ClientsideFunction("live", "pick"), Output("picked", "data"),
             Input({"type": "pick", "run": ALL}, "value"), State({"type": "pick", "run": ALL}, "id"),
             State("picked", "data"),
         )  # fmt: skip
-        in_browser(ClientsideFunction("live", "title"), Output("titled", "data"), Input("drawn", "data"))
+        in_browser(ClientsideFunction("live", "drawn"), Output("titled", "data"), Input("drawn", "data"))
         in_browser(
             ClientsideFunction("live", "page"), Output("page", "data"),
             Input("newer", "n_clicks"), Input("older", "n_clicks"), Input("search", "value"), Input("status", "value"),
@@ -111,8 +117,8 @@ class Page:
             Output(_PANELS["panel"], "extendData"), Output(_PANELS["latest"], "children"),
             Output(_PANELS["note"], "children"),
             Output(_OF["slider"], "max"), Output(_OF["slider"], "marks"), Output(_OF["slider"], "value"),
-            Input("url", "search"), Input("theme", "data"), Input("run-beat", "data"), Input("presence", "data"),
-            State("drawn", "data"), State(_OF["slider"], "value"), State(_OF["slider"], "max"),
+            Input("url", "search"), Input("theme", "data"), Input("run-beat", "data"), State("drawn", "data"),
+            State(_OF["slider"], "value"), State(_OF["slider"], "max"),
             running=[(Output("busy", "data"), True, False)],
         )(self._update)  # fmt: skip
         on_server(
@@ -125,8 +131,7 @@ class Page:
         entries = self._runs.entries()
         where = address.read(at)
         shown, page, found = listing.page_of(entries, search or "", status or "all", page or 0)
-        entry = self._runs.get(where.run) if where.run else None
-        now = None if entry is None else f"{entry.key} {entry.status}"
+        now = self._view.presence(where)
         told = [[e.key, e.name, e.experiment, e.status, e.tags] for e in shown]
         seen = [told, page, found, len(entries), where.run, picked]
         if seen == mark:
@@ -146,7 +151,7 @@ class Page:
         ]
 
     def _update(self, *inputs: Any) -> list[Any]:
-        search, theme, _, _, drawn, places, lasts = inputs
+        search, theme, _, drawn, places, lasts = inputs
         groups = [[output["id"] for output in group] for group in ctx.outputs_list[4:]]
         if theme not in {"light", "dark"}:
             return [no_update] * 4 + [[no_update] * len(group) for group in groups]
@@ -173,6 +178,12 @@ class Page:
         figure, told = self._view.state(search, theme if theme in {"light", "dark"} else "light", places[0])
         return [[figure], [told]]
 
+    def _ahead(self) -> None:
+        """Read the run that a page is opened for while the browser is still at its scripts."""
+        if flask.request.path == "/" and flask.request.query_string:
+            search = flask.request.query_string.decode("ascii", "replace")
+            threading.Thread(target=self._view.read_ahead, args=(search,), daemon=True).start()
+
     def _circuit(self) -> Any:
         """The picture of a circuit, by the key of its run and its number."""
         query = parse_qs(flask.request.query_string.decode("ascii", "replace"), errors="replace")
@@ -183,6 +194,14 @@ class Page:
         if file is None or file.stat().st_size > _LARGEST_PICTURE:
             return flask.abort(404)
         return flask.Response(file.read_bytes(), mimetype="image/svg+xml", headers={"Cache-Control": "no-store"})
+
+
+def _practise(theme: Theme) -> None:
+    """Draw for nobody what plotly needs long for the first time: no person waits for it then."""
+    curve = Curve()
+    curve.take(*np.ones((3, 1)))
+    amount = Amount("loss", "training", (), curve=curve)
+    panel_figure(PANELS[0], Observed({("training", "loss", ()): amount}), theme)
 
 
 def _changed(update: Update, groups: list[list[dict[str, str]]], *, at_the_end: bool) -> list[list[Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
@@ -30,6 +31,7 @@ from quantum_monitor.views.theme import Theme
 
 _COMPARED_EVERY = 5.0
 _OWN_FIGURES_EVERY = 20.0
+_NEW_AT_ONCE = 2  # the first row of panels is on the screen before the browser is busy with the others
 _TITLES = {panel.key: panel.title for panel in PANELS}
 
 
@@ -79,6 +81,7 @@ class View:
             before = {}
         update = Update({**before, "at": [search, theme], "asked": time.time()})
         where = address.read(search)
+        update.drawn["presence"] = self.presence(where)
         try:
             if where.compares:
                 self._compare(where, theme, before, update)
@@ -101,6 +104,20 @@ class View:
             return states.state_figure(StoredRun(entry.directory), place, theme)
         except (LookupError, *UNREADABLE) as error:
             return {}, f"This state cannot be shown: {error}"
+
+    def presence(self, where: Address) -> str | None:
+        """Which run stands at an address and what it is at now; None for none."""
+        entry = self.runs.get(where.run) if where.run else None
+        return None if entry is None else f"{entry.key} {entry.status}"
+
+    def read_ahead(self, search: str) -> None:
+        """Take in the runs at an address, for the question that comes when the browser has read the page."""
+        where = address.read(search)
+        for key in (where.run, *where.a, *where.b):
+            entry = self.runs.get(key)
+            if entry is not None:
+                with contextlib.suppress(*UNREADABLE), self._watched.following(entry.directory):
+                    pass
 
     def picture(self, key: str, number: int) -> Path | None:
         """The file with the picture of a circuit; None where there is none."""
@@ -184,8 +201,12 @@ class View:
         self, entry: Entry, observed: Observed, theme: Theme, before: Mapping[str, Any], update: Update
     ) -> None:
         known = before.get("panels") or {}
-        found = list(changes(observed, known, theme, revision=entry.key, goes_on=entry.status == "running"))
-        shown = {change.key: change for change in found}
+        shown: dict[str, Change] = {}
+        for change in changes(observed, known, theme, revision=entry.key, goes_on=entry.status == "running"):
+            shown[change.key] = change
+            if len(shown.keys() - known.keys()) == _NEW_AT_ONCE:
+                update.drawn["pace"] = "more"
+                break
         update.drawn["panels"] = {**known, **{key: change.drawn for key, change in shown.items()}}
         is_empty = not update.drawn["panels"]
         mark = f"course {is_empty}"

@@ -1,9 +1,9 @@
 // What only the browser knows: its colour scheme, whether anybody looks, and whether the server answers.
 (() => {
-  const HEALTHY = "/-/healthy", PATIENCE = 4000;
+  const HEALTHY = "/-/healthy", PATIENCE = 4000, BEATS_TO_WAIT = 20;
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const scheme = () => (dark.matches ? "dark" : "light");
-  let beats = 0, asking = false;
+  let beats = 0, waited = 0, asking = false;
 
   dark.addEventListener("change", () => dash_clientside.set_props("theme", { data: scheme() }));
 
@@ -32,7 +32,7 @@
   async function answers() {
     try {
       const answer = await fetch(HEALTHY, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
-      return answer.ok;
+      return answer.ok && (await answer.text()) !== "";
     } catch {
       return false;
     }
@@ -42,18 +42,21 @@
     live: {
       theme: () => scheme(),
 
-      // The list is asked for at every beat, the run only while it goes on; nothing while nobody looks.
-      beat: async (n, drawn, busy) => {
+      // The list is asked for at every beat, the run only while it goes on or the list knows it otherwise than it was drawn;
+      // nothing while nobody looks.
+      beat: async (n, drawn, busy, presence) => {
         const stay = window.dash_clientside.no_update;
         if (document.hidden || asking) return [stay, stay, stay, stay];
         asking = true;
         const up = await answers();
         asking = false;
+        // Dash leaves `busy` as it is where a question got no answer at all: a lost server ends the wait, or a long time.
+        waited = !up ? BEATS_TO_WAIT : busy ? waited + 1 : 0;
         if (!up) return [stay, stay, false, "Connection lost: the server does not answer. This page goes on by itself when it does."];
         keepZoom();
         beats += 1;
-        const goesOn = !busy && (!drawn || drawn.pace !== "ended");
-        return [beats, goesOn ? beats : stay, true, ""];
+        const goesOn = !drawn || drawn.pace !== "ended" || drawn.presence !== presence;
+        return [beats, goesOn && !busy ? beats : stay, true, ""];
       },
 
       // Runs on other pages of the list stay picked.
@@ -65,7 +68,9 @@
         return JSON.stringify(now) === JSON.stringify(picked || []) ? window.dash_clientside.no_update : now;
       },
 
-      title: (drawn) => {
+      // A page with more to draw than it was given asks for the rest at once.
+      drawn: (drawn) => {
+        if (drawn && drawn.pace === "more") dash_clientside.set_props("run-beat", { data: (beats += 1) });
         document.title = drawn && drawn.title ? `${drawn.title} · quantum-monitor` : "quantum-monitor";
         return window.dash_clientside.no_update;
       },
