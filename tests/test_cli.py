@@ -176,6 +176,13 @@ def test_a_run_is_chosen_by_its_name_or_the_beginning_of_its_id(make_run: MakeRu
     assert json.loads(Path("one.json").read_text())["run"]["name"] == "b"
 
 
+def test_a_name_is_never_taken_for_the_beginning_of_another_run_s_id(make_run: MakeRun, storage: Path) -> None:
+    make_run("a", run_id="b0de")
+    make_run("b")
+    assert command("export", storage, "--run", "b", "--output", "one.json").returncode == 0
+    assert json.loads(Path("one.json").read_text())["run"]["name"] == "b"
+
+
 def test_a_run_that_is_not_there_is_told_with_those_that_are(make_run: MakeRun, storage: Path) -> None:
     make_run("a")
     assert "holds no run 'z'; it holds a" in assert_one_line(command("export", storage, "--run", "z"), 1)

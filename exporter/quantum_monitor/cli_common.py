@@ -60,7 +60,7 @@ def runs_in(folder: Path) -> list[Path]:
 
 
 def chosen(runs: list[Path], wanted: str | None, folder: Path) -> list[Path]:
-    """Those of the runs in a folder that have the name, or whose id begins so; all where nothing is wanted.
+    """The runs in a folder that have the name; where none has, whose id begins so; all where nothing is wanted.
 
     Raises:
         FailureError: there is none.
@@ -68,7 +68,8 @@ def chosen(runs: list[Path], wanted: str | None, folder: Path) -> list[Path]:
     if wanted is None:
         return runs
     names = {run: _name(run) for run in runs}
-    found = [run for run, name in names.items() if wanted == name or run.name.startswith(wanted)]
+    named = [run for run, name in names.items() if name == wanted]
+    found = named or [run for run in runs if run.name.startswith(wanted)]
     if not found:
         known = sorted(set(names.values()))
         some = ", ".join(known[:_RUNS_NAMED_AT_MOST]) + (", ..." if len(known) > _RUNS_NAMED_AT_MOST else "")

@@ -77,7 +77,9 @@ def test_the_page_shows_names_as_text_and_draws_the_groups(
         assert EVIL in body
         assert PLACEHOLDER in body
         assert "worse in final_loss" in body
-        drawn = watched.page.evaluate("[...document.querySelectorAll('.js-plotly-plot')].map(d => d.data.map(t => t.name))")
+        drawn = watched.page.evaluate(
+            "[...document.querySelectorAll('.js-plotly-plot')].map(d => d.data.map(t => t.name))"
+        )
         assert drawn == [[None, "A, median", None, "B, median"], [None, "B - A"]]
         medians = watched.page.evaluate("document.querySelector('.js-plotly-plot').calcdata[1].map(p => p.y)")
         assert medians == pytest.approx(found.courses[0].a.median.tolist())

@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import re
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -273,6 +274,13 @@ def test_a_foreign_name_that_points_here_is_refused(server: LiveServer) -> None:
         assert answer(server, "/_dash-layout", host).status == 403
     for host in ("localhost", f"127.0.0.1:{server.port}", "[::1]:80"):
         assert answer(server, "/_dash-layout", host).status == 200
+
+
+def test_one_who_does_not_end_a_question_is_hung_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quantum_monitor.views.live.server._SECONDS_OF_SILENCE", 0.1)
+    with serving(tmp_path) as server, socket.create_connection(("127.0.0.1", server.port), timeout=60) as slow:
+        slow.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
+        assert slow.recv(1) == b""
 
 
 def test_browsers_are_told_to_allow_nothing_else(server: LiveServer) -> None:

@@ -16,6 +16,7 @@ from quantum_monitor.views import theme
 from quantum_monitor.views.pages import figure_box, interactive_page
 from quantum_monitor.views.report_html import text
 from tests.browser import Watched, page_of
+from tests.server_process import eventually
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 BEGIN = np.datetime64("2024-01-01T00:00:00", "ms")
@@ -130,6 +131,21 @@ def test_a_figure_is_as_high_as_it_says(watched: Watched) -> None:
     box = watched.page.locator(".js-plotly-plot .main-svg").first.bounding_box()
     assert box is not None
     assert box["height"] == 340
+
+
+def test_a_figure_grows_with_its_row_and_gives_the_room_back(chromium: Any, tmp_path: Path) -> None:
+    sizes = (300, 400, 900)
+    made = [go.Figure(go.Scatter(y=[1, 2]), layout={"height": size, "template": theme.template()}) for size in sizes]
+    parts = ['<div class="figures">', *(figure_box(each, title="one") for each in made), "</div>"]
+    (tmp_path / "page.html").write_text(interactive_page("Row", parts), encoding="utf-8")
+    heights = """all => all.map((drawn) => drawn.getBoundingClientRect().height).join()"""
+    with page_of(chromium, (tmp_path / "page.html").as_uri(), width=1600) as watched:
+        watched.page.wait_for_selector("html[data-drawn]")
+        drawn = watched.page.locator(".js-plotly-plot .main-svg:first-child")
+        assert drawn.evaluate_all(heights) == "450,600,900"
+        watched.page.set_viewport_size({"width": 390, "height": 900})
+        eventually(lambda: drawn.evaluate_all(heights) == "300,400,900")
+        assert watched.complaints == []
 
 
 def test_figures_follow_the_reader_from_light_to_dark(chromium: Any, address: str) -> None:

@@ -153,7 +153,7 @@ def test_zeros_that_a_logarithmic_axis_cannot_show_are_told(observing: Observing
     assert panel_figure(PANEL["gradient_variance"], observed).layout.yaxis.type == "log"
     told = "Values of 0 have no place on the logarithmic axis: gaps."
     assert panel_note(PANEL["gradient_variance"], observed, spans=5) == (
-        f"Drawn through the lowest and the highest of every 5 values or less. {told}"
+        f"Drawn through the lowest and the highest of every 4 values or less. {told}"
     )
     few = observing(losses(0.0, 100.0, field="gradient_norm"))
     assert panel_note(PANEL["gradient_norm"], few) == ""

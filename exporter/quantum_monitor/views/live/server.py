@@ -22,6 +22,7 @@ PORT = 8050
 _PORT_MAX = 65_535
 _PORTS_TRIED = 100
 _BACKLOG = 128
+_SECONDS_OF_SILENCE = 60.0
 _HEADERS = (
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),
@@ -64,6 +65,7 @@ class LiveServer:
             """Says nothing of what it answers."""
 
             protocol_version = "HTTP/1.1"
+            timeout = _SECONDS_OF_SILENCE  # each connection has a thread: one that says nothing gives it back
 
             def log(self, *_: Any) -> None:
                 """A line for each request helps nobody."""

@@ -56,7 +56,7 @@
         keepZoom();
         beats += 1;
         const goesOn = !drawn || drawn.pace !== "ended" || drawn.presence !== presence;
-        return [beats, goesOn && !busy ? beats : stay, true, ""];
+        return [beats, goesOn && (!busy || waited > BEATS_TO_WAIT) ? beats : stay, true, ""];
       },
 
       // Runs on other pages of the list stay picked.
