@@ -31,6 +31,7 @@ WriteRun = Callable[..., StoredRun]
 def rendered(source: str) -> str:
     """The HTML of GitHub's dialect: tables, strike-through, and links out of bare addresses."""
     reader = MarkdownIt("gfm-like")
+    assert reader.linkify is not None
     reader.linkify.set({"fuzzy_link": False, "fuzzy_email": False})
     return str(reader.render(source))
 

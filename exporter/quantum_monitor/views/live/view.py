@@ -31,7 +31,7 @@ from quantum_monitor.views.theme import Theme
 
 _COMPARED_EVERY = 5.0
 _OWN_FIGURES_EVERY = 20.0
-_NEW_AT_ONCE = 2  # the first row of panels is on the screen before the browser is busy with the others
+_NEW_AT_ONCE = 3  # panels; but the first one is on the screen before the browser is busy with others
 _TITLES = {panel.key: panel.title for panel in PANELS}
 
 
@@ -202,9 +202,10 @@ class View:
     ) -> None:
         known = before.get("panels") or {}
         shown: dict[str, Change] = {}
+        room = _NEW_AT_ONCE if known else 1
         for change in changes(observed, known, theme, revision=entry.key, goes_on=entry.status == "running"):
             shown[change.key] = change
-            if len(shown.keys() - known.keys()) == _NEW_AT_ONCE:
+            if len(shown.keys() - known.keys()) == room:
                 update.drawn["pace"] = "more"
                 break
         update.drawn["panels"] = {**known, **{key: change.drawn for key, change in shown.items()}}
