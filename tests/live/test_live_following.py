@@ -42,6 +42,12 @@ def serving(folder: Path, port: int = 0) -> Iterator[LiveServer]:
         thread.join()
 
 
+@pytest.fixture(autouse=True)
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quantum_monitor.views.live.app.BEAT_SECONDS", 0.4)
+    monkeypatch.setattr("quantum_monitor.views.live.runs._SCAN_EVERY", 0.1)
+
+
 @pytest.fixture
 def monitor(tmp_path: Path) -> Iterator[QuantumMonitor]:
     made = QuantumMonitor(

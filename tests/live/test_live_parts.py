@@ -91,11 +91,12 @@ def test_a_damaged_description_does_not_hide_the_others(tmp_path: Path, text: st
 
 def test_a_search_takes_every_word(tmp_path: Path) -> None:
     make_run(tmp_path, 1, name="Bond 0.74", tags={"optimizer": "adam"})
-    make_run(tmp_path, 2, name="bond 1.5", status="failed")
+    make_run(tmp_path, 2, name="bond 1.5", status="failed", params={"depth": 4, "token": "hunter2"})
     found = RunList(tmp_path).entries()
     for words, status, expected in (
         ("bond", "all", {"h2/run1", "h2/run2"}), ("BOND ADAM", "all", {"h2/run1"}), ("bond", "failed", {"h2/run2"}),
         ("h2 optimizer=", "all", {"h2/run1"}), ("", "killed", set()),
+        ("depth=4", "all", {"h2/run2"}), ("hunter2", "all", set()),
     ):  # fmt: skip
         assert {entry.key for entry in chosen(found, words, status)} == expected
 
@@ -174,6 +175,38 @@ def _settled(run: StoredRun, steps: int) -> None:
     while len(run.series("loss").value) < steps:
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_a_run_is_read_before_it_is_asked_for_and_its_loss_is_drawn_first(
+    new_monitor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monitor = new_monitor()
+    with monitor.start_run():
+        monitor.log_training_step(1.0, [1.0, 2.0], [1.0, 2.0], 0)
+        monitor.log_metrics({"mine": 1.0}, step=0)
+        search = address.of_run(f"h2/{monitor.current_run_id}")
+    view = View(RunList(monitor.storage_path))
+    view.read_ahead(search)
+    with monkeypatch.context() as patch:
+        patch.setattr(Observed, "follow", lambda *_: pytest.fail("read again"))
+        update = view.update(search, "light", None)
+    assert (list(update.drawn["panels"]), update.drawn["pace"]) == (["loss"], "more")
+    while update.drawn["pace"] == "more":
+        update = view.update(search, "light", update.drawn)
+    assert {"loss", "gradient_norm", "parameters", "custom"} <= set(update.drawn["panels"])
+
+
+def test_secrets_in_names_params_and_tags_are_hidden(new_monitor: Any) -> None:
+    monitor = new_monitor()
+    with monitor.start_run("token=hunter2"):
+        monitor.log_params({"api_key": "hunter2"})
+        monitor.set_tags({"password": "hunter2"})
+        search = address.of_run(f"h2/{monitor.current_run_id}", "details")
+    runs = RunList(monitor.storage_path)
+    shown = View(runs).update(search, "light", None)
+    told = "".join(map(str, (shown.heading, shown.content, shown.drawn, *runs.entries()[0].tags)))
+    assert "(hidden)" in told
+    assert "hunter2" not in told
 
 
 def test_a_view_says_what_is_wrong_and_asks_again(tmp_path: Path) -> None:

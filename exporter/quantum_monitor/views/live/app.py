@@ -122,7 +122,7 @@ class Page:
             running=[(Output("busy", "data"), True, False)],
         )(self._update)  # fmt: skip
         on_server(
-            Output(_OF["state"], "figure"), Output(_OF["told"], "children"),
+            Output(_OF["state"], "figure"), Output(_OF["state"], "style"), Output(_OF["told"], "children"),
             Input(_OF["slider"], "value"), State("url", "search"), State("theme", "data"),
         )(self._state)  # fmt: skip
 
@@ -174,9 +174,10 @@ class Page:
 
     def _state(self, places: list[int], search: str, theme: Any) -> list[Any]:
         if not places:
-            return [[], []]
+            return [[], [], []]
         figure, told = self._view.state(search, theme if theme in {"light", "dark"} else "light", places[0])
-        return [[figure], [told]]
+        height = figure.get("layout", {}).get("height")
+        return [[figure], [{"height": f"{height}px"} if height else {}], [told]]
 
     def _ahead(self) -> None:
         """Read the run that a page is opened for while the browser is still at its scripts."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from dash import html
 
+from quantum_monitor import masking
 from quantum_monitor.views.live import graphs
 from quantum_monitor.views.report_model import Block, Chapter, Command, Figures, Pairs, Paragraph, Picture, Table
 from quantum_monitor.views.theme import Theme
@@ -55,7 +56,7 @@ def picture(svg: str, title: str) -> Any:
 def _block(block: Block, theme: Theme) -> Any | None:  # noqa: PLR0911 - one line for each kind of block
     match block:
         case Paragraph(sentence_, soft):
-            return html.P(sentence_, className="soft" if soft else None)
+            return html.P(masking.text(sentence_), className="soft" if soft else None)
         case Pairs(entries):
             told = {name: value for name, value in entries.items() if value is not None}
             return html.Dl([html.Div([html.Dt(name), html.Dd(_told(value))]) for name, value in told.items()])
@@ -92,5 +93,7 @@ def _told(value: Cell | Any) -> Any:
     if value is None:
         return "\N{EN DASH}"
     if isinstance(value, Code):
-        return html.Code(str(value))
-    return in_full(value) if isinstance(value, (int, float)) else value
+        return html.Code(masking.text(str(value)))
+    if isinstance(value, (int, float)):
+        return in_full(value)
+    return masking.text(value) if isinstance(value, str) else value

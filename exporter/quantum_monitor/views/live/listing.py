@@ -21,7 +21,7 @@ def sidebar(folder: str) -> Any:
         [
             html.Div([html.Span("quantum-monitor", className="brand"), html.Span(folder, className="folder soft")]),
             html.Label("Search", htmlFor="search", className="hidden"),
-            dcc.Input(id="search", type="search", value="", placeholder="Search name, experiment, tag", debounce=0.2,
+            dcc.Input(id="search", type="search", value="", placeholder="Search name, tag, parameter", debounce=0.2,
                       autoComplete="off", maxLength=200, className="search"),
             html.Fieldset([
                 html.Legend("Status", className="hidden"),

@@ -9,9 +9,11 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from quantum_monitor import masking
 from quantum_monitor.store import runfile
 from quantum_monitor.store.layout import DESCRIPTION, is_run
 
@@ -36,7 +38,7 @@ class Entry:
         experiment: of the run.
         status: one of ``STATUSES``.
         start: Unix time in seconds; None where it is not known. ``end`` likewise, None while it runs.
-        tags: as texts.
+        tags: as texts, without secrets; ``params`` likewise.
         problem: why its description cannot be read; empty if it can.
     """
 
@@ -48,13 +50,14 @@ class Entry:
     start: float | None = None
     end: float | None = None
     tags: tuple[tuple[str, str], ...] = ()
+    params: tuple[tuple[str, str], ...] = ()
     problem: str = ""
 
-    @property
+    @cached_property
     def searched(self) -> str:
         """The text that a search looks through."""
-        tags = (f"{name}={value}" for name, value in self.tags)
-        return "\n".join((self.name, self.experiment, self.key, *tags)).casefold()
+        named = (f"{name}={value}" for name, value in (*self.tags, *self.params))
+        return "\n".join((self.name, self.experiment, self.key, *named)).casefold()
 
 
 class _Listing(NamedTuple):
@@ -156,6 +159,8 @@ class RunList:
             stat = file.lstat()
             stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
             if known is not None and known.stamp == stamp:
+                if known.entry.status != "running":
+                    return known._replace(looked=now)
                 info, problem = known.info, known.entry.problem
             else:
                 info, problem = _read(file, stat.st_size)
@@ -187,7 +192,6 @@ def _entry(key: str, directory: Path, info: Mapping[str, Any] | None, problem: s
     status = str(info.get("status", "running"))
     if status == "running" and runfile.writer_state(info) == "gone":
         status = "killed"
-    tags = info.get("tags")
     return Entry(
         key,
         directory,
@@ -196,8 +200,15 @@ def _entry(key: str, directory: Path, info: Mapping[str, Any] | None, problem: s
         status if status in STATUSES else "stopped",
         seconds(info.get("start_time")),
         seconds(info.get("end_time")),
-        tuple((_text(name), _text(value)) for name, value in tags.items()) if isinstance(tags, Mapping) else (),
+        _pairs(info.get("tags")),
+        _pairs(info.get("params")),
     )
+
+
+def _pairs(found: object) -> tuple[tuple[str, str], ...]:
+    if not isinstance(found, Mapping):
+        return ()
+    return tuple((_text(name), _text(value)) for name, value in masking.values(found).items())
 
 
 def seconds(value: object) -> float | None:
@@ -206,12 +217,14 @@ def seconds(value: object) -> float | None:
 
 
 def _text(value: object) -> str:
-    told = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(value))
+    told = "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in masking.text(str(value))
+    )
     return told if len(told) <= _LONGEST_TEXT else f"{told[: _LONGEST_TEXT - 1]}…"
 
 
 def chosen(entries: Iterable[Entry], search: str = "", status: str = "all") -> list[Entry]:
-    """The entries with a status (``all`` for any) in whose name, experiment or tags every word of a search stands."""
+    """The entries with a status (``all`` for any) in whose name, experiment, tags or params every word is found."""
     words = search.casefold().split()
     return [
         entry

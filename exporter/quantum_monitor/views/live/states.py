@@ -62,7 +62,7 @@ def state_figure(run: StoredRun, place: int | None, theme: Theme) -> tuple[dict[
         except KeyError:  # thinned out between the two questions
             continue
         drawn = QuantumVisualization.plot_state(found, theme=theme)
-        drawn.update_layout(height=None, margin_t=48)
+        drawn.update_layout(margin_t=48)
         figure = dressed(drawn, revision=f"{run.directory}/{state.qubits}")
         qubits = f"{state.qubits} qubit{'' if state.qubits == 1 else 's'}"
         kind = "state vector" if state.vector else "density matrix"

@@ -13,6 +13,7 @@ from typing import Any
 
 from dash import dcc, html
 
+from quantum_monitor import masking
 from quantum_monitor.store import artifacts
 from quantum_monitor.store.reader import StoredRun
 from quantum_monitor.views.live import address, blocks, figures, overlay, states
@@ -177,7 +178,7 @@ class View:
                 return
             if where.view in TABLES:
                 run = StoredRun(entry.directory)
-                facts = Facts(run.info, entry.status, observed, artifacts.read(entry.directory))
+                facts = Facts(masking.values(run.info), entry.status, observed, artifacts.read(entry.directory))
                 self._put(TABLES[where.view](facts, entry, theme), before, update)
                 return
         if where.view == "states":
