@@ -18,6 +18,7 @@ _TESTS = ("auto", "welch", "mann-whitney", "paired")
 _STATUSES = ("failed", "killed", "running")
 _STORAGE = Path("quantum_monitoring")
 _PAGE = Path("comparison.html")
+_NAMED_AT_MOST = 10
 
 
 def add_command(commands: Commands) -> None:
@@ -134,5 +135,18 @@ def _chosen(text: str, storage: Path | None) -> Runs:
     if Path(text).is_dir():
         runs_in(Path(text))
         return text
-    known = f"{folder} holds no run of that name, tag or pattern" if folder.is_dir() else "name a folder with --storage"
+    known = _holds(folder, text) if folder.is_dir() else "name a folder with --storage"
     raise FailureError(f"{text!r} is no folder of runs, and {known}")
+
+
+def _holds(folder: Path, text: str) -> str:
+    """What was looked for in a folder in vain, patterns that find something, and what runs are called there."""
+    from quantum_monitor.comparison import select_runs
+
+    missing = f"{folder} holds no run of that name, experiment, parameter, tag, pattern or id"
+    tried = [[f"{part}-*", f"{part}*", f"*{part}*"] for part in map(str.strip, text.split(",")) if part]
+    found = [next((pattern for pattern in patterns if select_runs(folder, pattern)), None) for patterns in tried]
+    near = ",".join(filter(None, found))
+    names = sorted({str(run.info.get("name") or run.directory.name) for run in select_runs(folder, "*")})
+    some = ", ".join(names[:_NAMED_AT_MOST]) + (", ..." if len(names) > _NAMED_AT_MOST else "")
+    return missing + (f"; try {near!r}" if near else "") + (f"; it holds {some}" if some else "")

@@ -94,6 +94,7 @@ def test_the_choice_of_statuses_tests_and_confidence_is_obeyed(
     (("nothing", "adam"), "'nothing' is no folder of runs, and quantum_monitoring holds no run of that name"),
     (("adam", "adam"), "in both groups"),
     (("adam", "spsa", "--metric", "lose"), "no run has 'lose'"),
+    (("adam", "spsa", "--metric", "steps_to_loss"), "'steps_to_loss' takes an aim: .*--reach loss=VALUE"),
     (("adam", "spsa", "--reach", "price=1"), "aims: 'price'"),
     (("adam", "spsa", "--test", "paired"), "same parameter or tag 'seed'"),
     (("adam", "spsa", "--storage", "nowhere"), "nowhere is not a folder"),
@@ -113,6 +114,38 @@ def test_options_that_are_none_are_refused(
     with pytest.raises(SystemExit):
         compare("a", "b", *option)
     assert option[0] in capsys.readouterr().err
+
+
+def test_a_group_that_is_not_there_is_answered_with_a_pattern_that_is_and_names(
+    tmp_path: Path, compare: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for group in ("adam", "gd"):
+        for n in range(6):
+            write_run(tmp_path / "quantum_monitoring" / "h2" / f"id{n}{group}", [n], name=f"{group}-{n}")
+    with pytest.raises(FailureError) as failure:
+        compare("adam", "gd")
+    assert str(failure.value) == (
+        "'adam' is no folder of runs, and quantum_monitoring holds no run of that name, experiment, parameter, tag, "
+        "pattern or id; try 'adam-*'; it holds adam-0, adam-1, adam-2, adam-3, adam-4, adam-5, gd-0, gd-1, gd-2, gd-3, "
+        "..."
+    )
+    assert compare("adam-*", "gd-*") == 0
+    assert "A: adam-* (6 runs)" in capsys.readouterr().out
+    with pytest.raises(FailureError, match=r"; try 'ad\*,gd-\*'; it holds"):
+        compare("ad, gd", "gd-*")
+    with pytest.raises(FailureError, match=r"or id; it holds adam-0"):
+        compare("optimizer=adam", "gd-*")
+
+
+@pytest.mark.parametrize("aim", ["loss=0.15", "loss=-9"])  # reached by one group only, and by none
+def test_the_step_to_an_aim_can_be_named_whoever_reached_it(
+    storage: Path, compare: Run, capsys: pytest.CaptureFixture[str], aim: str
+) -> None:
+    assert compare("spsa", "adam", "--reach", aim, "--metric", "steps_to_loss", "--format", "json") == 0
+    (metric,) = json.loads(capsys.readouterr().out)["metrics"]
+    never = "0 of 4" if aim == "loss=0.15" else "4 of 4"
+    assert metric["key"] == "steps_to_loss"
+    assert f"(4 of 4 in A, {never} in B) have no step to compare" in metric["sentence"]
 
 
 def test_without_any_folder_it_says_what_to_name(compare: Run) -> None:

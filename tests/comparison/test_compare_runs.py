@@ -174,6 +174,28 @@ def test_p_values_are_adjusted_over_all_that_were_tested(tmp_path: Path) -> None
     assert one(found, "custom:x").metric.better is None
 
 
+def test_a_metric_that_passes_only_before_the_adjustment_is_named_and_how_to_ask_for_it(tmp_path: Path) -> None:
+    for name, ends in (("a", BAD), ("b", [0.193, 0.203, 0.183, 0.213, 0.178])):
+        for n, end in enumerate(ends):
+            own = {f"same-{k}": float((n + k) % 5) for k in range(6)}
+            write_run(tmp_path / name / f"{n}", [end], records=[Record("custom", 101.0, None, own)])
+    found = compare_runs(tmp_path / "a", tmp_path / "b", metrics=["final_loss", "custom:*"])
+    d = one(found, "final_loss")
+    assert d.outcome.p is not None
+    assert d.adjusted is not None
+    assert d.outcome.p < 0.05 < d.adjusted
+    (note,) = [note for note in found.notes if "adjustment" in note]
+    assert note == (
+        "final_loss: p is at most 0.05 before the adjustment over 7 metrics and above it after; a question decided "
+        "before looking at the results can be asked alone, with --metric NAME (metrics=[...] in Python)"
+    )
+    assert note in found.to_text()
+    assert note in found.to_html()
+    alone = compare_runs(tmp_path / "a", tmp_path / "b", metrics=["final_loss"])
+    assert one(alone, "final_loss").verdict == "better"
+    assert alone.notes == ()
+
+
 def test_parameters_that_differ_between_and_within_groups_are_named(tmp_path: Path) -> None:
     for name, rates in (("a", (0.1, 0.1, 0.1)), ("b", (0.1, 0.2, 0.2))):
         for n, rate in enumerate(rates):

@@ -72,13 +72,13 @@ def compare_runs(
             known[metric.key] = metric
         courses += [found] if found else []
         notes += said
-    chosen, more = wanted(known, metrics)
+    sides, aimed, biased = _reach_aims(aims or {}, *sides)
+    chosen, more = wanted(known, metrics, aimed)
     notes += [more] if more else []
     if metrics is not None:
         courses = [c for c in courses if over_steps(c.field) in chosen]
-    sides, aimed, biased = _reach_aims(aims or {}, *sides)
     results: list[_Result] = []
-    for metric in (*chosen, *aimed):
+    for metric in chosen:
         if metric.key in biased:
             outcome = Outcome(None, why=biased[metric.key])
         elif pairs:
@@ -258,6 +258,14 @@ def _on_metrics(judged: Sequence[Difference], sides: tuple[Group, Group], tests:
     if any(p * tests > level for p in least):
         told = "With so few runs some rank tests cannot show a difference"
         said.append(f"{told} among {tests} tests: name fewer metrics, or add runs")
+    alone = [d.metric.key for d in judged if d.verdict == "not shown" and d.outcome.p is not None
+             and d.outcome.p <= level < (d.adjusted or 0.0)]  # fmt: skip
+    if alone:
+        said.append(
+            f"{_some(alone)}: p is at most {level:.3g} before the adjustment over {tests} metrics and above it after; "
+            "a question decided before looking at the results can be asked alone, with --metric NAME "
+            "(metrics=[...] in Python)"
+        )
     return said
 
 

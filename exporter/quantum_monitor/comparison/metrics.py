@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -141,31 +141,37 @@ def _sum(amounts: Iterator[Amount] | list[Amount]) -> tuple[int, float]:
     return (sum(amount.finite for amount in known), total) if math.isfinite(total) else (0, 0.0)
 
 
-def wanted(known: Mapping[str, Metric], names: Collection[str] | None) -> tuple[list[Metric], str]:
+def wanted(
+    known: Mapping[str, Metric], names: Collection[str] | None, aimed: Sequence[Metric] = ()
+) -> tuple[list[Metric], str]:
     """The metrics to compare, and what is to be said about those that are not.
 
     Args:
         known: all that the runs have, by key.
         names: keys, fields, names of the catalog, names of custom metrics, or patterns of those (``*loss*``); the
             common ones unless given.
+        aimed: those of `reached`: compared whatever is named, even if no run got there.
 
     Raises:
-        ValueError: no run has a metric of that name.
+        ValueError: no run has a metric of that name, or it takes an aim that is not there.
     """
     if names is None:
         common = [metric for metric in known.values() if metric.common]
         own = [metric for metric in common if metric.key.startswith("custom:")]
         left = own[_CUSTOM_AT_MOST:]
         said = f"{len(left)} more custom metrics are compared when they are named" if left else ""
-        return [metric for metric in common if metric not in left], said
+        return [*(metric for metric in common if metric not in left), *aimed], said
     found: dict[str, Metric] = {}
     for name in names:
         matching = {key: metric for key, metric in known.items() if _is(name, metric)}
-        if not matching:
+        if not matching and not any(_is(name, metric) for metric in aimed):
+            field = name.removeprefix("steps_to_")
+            if field != name and field in COURSES:
+                raise ValueError(f"metrics: {name!r} takes an aim: aims={{{field!r}: VALUE}}, or --reach {field}=VALUE")
             some = ", ".join(list(known)[:_SHOWN_AT_MOST]) + (", ..." if len(known) > _SHOWN_AT_MOST else "")
             raise ValueError(f"metrics: no run has {name!r}; they have {some or 'none'}")
         found |= matching
-    return list(found.values()), ""
+    return [*found.values(), *aimed], ""
 
 
 def _is(name: str, metric: Metric) -> bool:

@@ -33,10 +33,10 @@ def _parts(comparison: Comparison, figures: str) -> Iterator[str]:
         f"{groups}\n{paragraph(_how(comparison), 'soft')}\n</header>"
     )
     yield section("Metrics", _metrics(comparison), paragraph(_KEY, "soft") if comparison.differences else "")
+    yield section("What to keep in mind", *(paragraph(note) for note in comparison.notes))
     yield figures
     yield section("In words", _in_words(comparison))
     yield section("Parameters that differ", _settings(comparison))
-    yield section("What to keep in mind", *(paragraph(note) for note in comparison.notes))
     yield section("Every run", _runs(comparison))
 
 
