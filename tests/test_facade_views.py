@@ -84,13 +84,14 @@ def test_without_a_run_there_is_nothing_to_show_and_it_says_what_to_do(tmp_path:
 def test_a_live_page_is_there_before_the_first_run_and_goes_with_the_monitor(tmp_path: Path) -> None:
     monitor = QuantumMonitor("h2", storage_path=tmp_path / "new", metrics_port=None, registry=CollectorRegistry())
 
+    before = set(psutil.Process().children())
     url = monitor.create_dashboard(port=0)
 
     assert url.startswith("http://127.0.0.1:")
     assert monitor.create_dashboard(port=0) == url
     with urllib.request.urlopen(url, timeout=30) as answer:
         assert b"quantum-monitor" in answer.read()
-    pages = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    pages = set(psutil.Process().children()) - before
     assert pages
     monitor.close()
     eventually(lambda: not any(child.is_running() for child in pages), what="the end of the page")

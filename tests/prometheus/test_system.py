@@ -154,7 +154,9 @@ def test_what_psutil_cannot_read_is_absent_and_logged_once(
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this machine")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_forked_child_samples_itself(sampler: SystemSampler) -> None:
+def test_a_forked_child_samples_itself(sampler: SystemSampler, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system, "_WINDOW_SECONDS", 3_600.0)  # no ratios of its own, however busy the machine
+    sampler._ratios = {"cpu_ratio": 0.5, "process_cpu_ratio": 0.5}
     sampler.start(60)
     with sampler._lock:  # as if the parent were sampling
         pid = os.fork()
