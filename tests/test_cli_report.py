@@ -45,6 +45,29 @@ def test_one_run_is_reported_into_the_file_that_was_named(make_run: MakeRun) -> 
     assert "<script" not in page
 
 
+def test_the_ending_of_the_file_is_the_format(make_run: MakeRun) -> None:
+    directory = make_run("a")
+    assert report(directory, "--output", "a.md") == 0
+    assert Path("a.md").read_text(encoding="utf-8").startswith("# a\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--output", "x.pdf"], "--output: 'x.pdf' ends in none of .html, .md; or give a folder that exists"),
+        (["--output", "x.html", "--format", "md"],
+         "--output: 'x.html' does not end in .md, which --format md asks for"),
+        (["--output", "none/x.html"], "--output: there is no folder 'none'; make it first"),
+    ],
+)  # fmt: skip
+def test_a_file_that_could_not_be_what_its_name_says_is_refused_in_a_line(
+    arguments: list[str], why: str, make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report(make_run("a"), *arguments) == 1
+    assert capsys.readouterr().err == f"quantum-monitor: {why}\n"
+    assert not list(Path().glob("x.*"))
+
+
 def test_the_page_has_figures_unless_they_are_not_wanted(make_run: MakeRun) -> None:
     assert report(make_run("a")) == 0
     assert 'class="drawing"' in Path("h2-id-a.html").read_text(encoding="utf-8")

@@ -94,4 +94,4 @@ def _told(what: str, directory: Path) -> Iterator[None]:
     except OSError as error:
         instead = "export_metrics(path) writes the records of this run elsewhere"
         told = f"the {what} cannot be written into {directory}: {error.strerror or error}; {instead}"
-        raise OSError(error.errno, told) from error
+        raise (OSError(error.errno, told) if error.errno else OSError(told)) from error

@@ -203,11 +203,22 @@ def test_the_slider_shows_each_kept_state(opened: Open, folder: Path) -> None:
         assert page.evaluate(heights) == pytest.approx([0.5, 0, 0, 0.5])
         room = "() => document.querySelector('.state .js-plotly-plot')._fullLayout.height"
         eventually(lambda: page.evaluate(room) > 1_000)  # as tall as its four parts want to be
-        page.focus(".steps [role=slider]")
-        for _ in range(4):
-            page.keyboard.press("ArrowLeft")
-        page.wait_for_selector("text=Step 0, logged")
-        eventually(lambda: page.evaluate(heights) == pytest.approx([1, 0, 0, 0]))
+        track = page.locator(".steps .dash-slider-root").bounding_box()
+        moves: list[tuple[str | float, int]] = [
+            ("ArrowLeft", 3), ("ArrowLeft", 2), ("Home", 0), (0.5, 2), (0.75, 3), ("ArrowRight", 4), (0.25, 1),
+        ]  # fmt: skip
+        for move, place in moves:
+            if isinstance(move, str):
+                page.focus(".steps [role=slider]")
+                page.keyboard.press(move)
+            else:
+                page.mouse.click(track["x"] + move * track["width"], track["y"] + track["height"] / 2)
+            page.wait_for_selector(f"text=Step {10 * place}, logged")
+            chance = np.cos(np.pi / 16 * place) ** 2
+            eventually(lambda: page.evaluate(heights) == pytest.approx([chance, 0, 0, 1 - chance]))  # noqa: B023
+            page.wait_for_selector(".state .js-plotly-plot:not(.dash-graph--pending) .trace")
+            for part in (".js-plotly-plot", "canvas"):  # the box, and the spheres in it
+                assert page.locator(f".state {part}").first.bounding_box()["height"] > 200, (move, part)
 
 
 def test_picked_runs_are_compared_and_two_groups_are_tested(opened: Open, folder: Path, server: LiveServer) -> None:
@@ -219,9 +230,10 @@ def test_picked_runs_are_compared_and_two_groups_are_tested(opened: Open, folder
         page.wait_for_selector("text=Comparison of 2 runs")
         lines = "() => document.querySelector('.js-plotly-plot').data.map(t => t.name)"
         page.wait_for_selector(".js-plotly-plot .trace")
-        assert page.evaluate(lines) == ["a0", "b0"]
-        page.click("tr:has(th:has-text('b0')) >> text=to B")
+        assert page.evaluate(lines) == ["A: a0", "B: b0"]  # two are one against the other
         page.wait_for_selector("text=Not enough runs to show anything.")
+        page.click("tr:has(th:has-text('b0')) >> text=to A")
+        page.wait_for_selector("text=Move some of the runs to the other group")
         query = urlencode([(name[0], key(folder, name)) for name in ("a0", "a1", "a2", "a3", "b0", "b1", "b2", "b3")])
         page.goto(f"{server.url}?{query}")
         page.wait_for_selector("text=/B is worse in .*final_loss/")

@@ -61,6 +61,16 @@ def test_the_page_is_served_from_a_modest_process_of_its_own_until_it_is_stopped
     dashboard.stop()
 
 
+def test_it_ends_without_force_though_a_fork_holds_its_input_open(dashboard: Dashboard) -> None:
+    assert dashboard._process.stdin is not None
+    held = os.dup(dashboard._process.stdin.fileno())  # as a fork of this process has it
+    try:
+        dashboard.stop()
+        assert dashboard._process.returncode == -signal.SIGTERM
+    finally:
+        os.close(held)
+
+
 def test_the_page_ends_with_a_parent_that_is_killed_even_if_a_fork_of_it_lives(tmp_path: Path) -> None:
     script = f"""
         import os, time

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.server
+import io
 import json
 import os
 import re
@@ -21,13 +22,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import plotly.graph_objects as go
 import psutil
 import pytest
+from PIL import Image
 
 from quantum_monitor.extras import MissingExtraError
 from quantum_monitor.views import export, theme
 from quantum_monitor.views.export import ImageError, images, save_figure
+from quantum_monitor.views.figure_bloch import bloch_figure
 from tests.browser import page_of
 from tests.server_process import eventually
 
@@ -187,6 +191,25 @@ def test_several_figures_are_drawn_in_one_session_in_their_sizes(recorded: Recor
     sizes = [(picture.get("width"), picture.get("height")) for picture in pictures]
     assert sizes == [("200", "100"), ("300", "560")]
     assert recorded.sessions == 2  # one of these two, one of the PNG file
+
+
+def test_each_scene_of_a_figure_is_drawn_whole(recorded: Recorded) -> None:
+    """Also what is further away than something that stood there in the scene before: that one's depth is forgotten."""
+    assert recorded.png  # there is a browser
+    eye = np.array([1.3, 0.7, 0.5]) / np.linalg.norm([1.3, 0.7, 0.5])
+    x, y, z = np.array([1.0, 0.0, 0.0]) - 2 * eye[0] * eye  # looks like |+>, from behind
+    near, far = np.array([1, 1]), np.array([1 + z, x + 1j * y])
+    figure = bloch_figure(np.kron(np.kron(near, far), far))
+    assert figure.layout.scene.camera.eye.to_plotly_json() == {"x": 1.3, "y": 0.7, "z": 0.5}
+    (content,) = images([figure], "png", [(400, None)])
+    picture = np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
+    colours = [[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in theme.template().layout.colorway[:3]]
+    third = picture.shape[0] // 3
+    drawn = [
+        int((np.abs(picture[place * third : (place + 1) * third] - colour).max(axis=2) < 30).sum())
+        for place, colour in enumerate(colours)
+    ]
+    assert min(drawn) > 300  # 20 where most of it is cut out
 
 
 def test_a_picture_too_large_for_the_browser_is_an_error(recorded: Recorded) -> None:

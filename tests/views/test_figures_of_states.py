@@ -81,6 +81,11 @@ def arrows(figure: Any) -> dict[str, np.ndarray]:
     return {trace.name.split(":")[0]: numbers([trace.x[1], trace.y[1], trace.z[1]]) for trace in found}
 
 
+def names_beside(figure: Any) -> list[str]:
+    """What stands beside the tips of arrows."""
+    return [trace.text[1].strip() for trace in of_type(figure, "scatter3d") if trace.name and trace.text[1]]
+
+
 def notes(figure: Any) -> str:
     return " ".join(note.text for note in figure.layout.annotations).replace("<br>", " ")
 
@@ -180,6 +185,21 @@ def test_up_to_twelve_qubits_have_arrows_in_few_scenes(n_qubits: int) -> None:
     figure = bloch_figure(vector(n_qubits))
     assert len(arrows(figure)) == n_qubits
     assert len({trace.scene for trace in of_type(figure, "scatter3d")}) == (n_qubits if n_qubits < 5 else 1)
+
+
+@pytest.mark.parametrize("draw", [bloch_figure, state_figure])
+def test_the_names_of_arrows_that_end_close_together_do_not_lie_over_each_other(draw: Draw) -> None:
+    n_qubits = 5 if draw is bloch_figure else 4  # of fewer each has a sphere in the first
+    many = draw(ghz(n_qubits))
+    assert names_beside(many) == (["q0, q1, q2, 2 more"] if n_qubits == 5 else ["q0, q1, q2, q3"])
+    up_and_down = np.zeros(2**n_qubits)
+    up_and_down[2] = 1
+    assert f"q{n_qubits - 2}" in names_beside(draw(up_and_down))
+    told = [trace for trace in many.data if trace.type != "heatmap" and trace.showlegend is not False]
+    named = [trace.name.split(":")[0] for trace in told]
+    assert many.layout.showlegend
+    assert named == [f"qubit {qubit}" for qubit in range(n_qubits)]
+    assert len({trace.marker.symbol for trace in told}) == n_qubits
 
 
 def test_more_qubits_are_a_table_of_the_same_numbers() -> None:

@@ -159,6 +159,18 @@ def test_zeros_that_a_logarithmic_axis_cannot_show_are_told(observing: Observing
     assert panel_note(PANEL["gradient_norm"], few) == ""
 
 
+@pytest.mark.parametrize("spans", [None, 5])
+def test_zeros_are_gaps_on_a_logarithmic_axis_and_points_on_another(spans: int | None, observing: Observing) -> None:
+    variances = [0.0, *(10.0**-n for n in range(15)), 1e6]
+    observed = observing([*losses(*variances, field="gradient_variance"), *losses(0.0, 100.0, field="gradient_norm")])
+    (line,) = panel_figure(PANEL["gradient_variance"], observed, spans=spans).data
+    assert np.flatnonzero(np.isnan(line.y)).tolist() == [0]
+    (trace,) = PANEL["gradient_variance"].traces(observed)
+    assert np.isnan(points(trace)[1]).tolist() == [True] + [False] * 16  # as the live page adds them
+    (line,) = panel_figure(PANEL["gradient_norm"], observed).data
+    assert list(line.y) == [0.0, 100.0]
+
+
 def test_a_logarithmic_axis_of_many_decades_has_few_ticks(observing: Observing) -> None:
     def tick(lowest: float) -> Any:
         values = losses(1.0, lowest, field="gradient_norm")

@@ -611,6 +611,18 @@ def test_the_commands_do_what_they_say(tmp_path: Path, monkeypatch: pytest.Monke
     assert str(tmp_path) not in page.source
 
 
+@pytest.mark.parametrize("others", [False, True])
+def test_no_verdict_is_promised_of_one_run_against_one(*, others: bool, write_run: WriteRun) -> None:
+    run = write_run(end_time=BEGIN)
+    if others:
+        info = {"experiment": "h2", "name": "b", "run_id": "b", "start_time": BEGIN, "status": "completed"}
+        assert RunStore(run.directory.with_name("b"), info).close(20)
+    which = "the latest other run of the experiment" if others else "another run"
+    for text in (Page(report(run)).text, generate_report(run, format="md").read_text(encoding="utf-8")):
+        assert f"Put its values beside those of {which}" in text
+        assert "takes a test, of three runs or more on each side" in text
+
+
 def test_a_folder_whose_name_nobody_can_type_gets_no_commands(tmp_path: Path) -> None:
     store = RunStore(tmp_path / "h2\x1b[2J" / "1", {"experiment": "h2", "name": "a", "run_id": "1"})
     assert store.close(20)
@@ -672,6 +684,11 @@ def test_a_report_lands_in_the_directory_of_its_run(write_run: WriteRun, format_
     assert generate_report(run, "here", format=format_, include_visualizations=False) == Path("here")
     with pytest.raises(ValueError, match="format is 'pdf'; it must be one of html, md"):
         generate_report(run, format="pdf")
+
+
+def test_a_folder_that_is_not_there_is_named_before_the_work(write_run: WriteRun, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"path: there is no folder '.*none'; make it first"):
+        generate_report(write_run(), tmp_path / "none" / "a.html")
 
 
 def test_a_full_disk_keeps_the_report_that_was_there(write_run: WriteRun, mount: Callable[..., Path]) -> None:

@@ -39,6 +39,7 @@ def heavy_output_figure(profile: HardwareProfile, theme: looks.Theme = "light") 
         hovermode="closest",
         legend={"yref": "container", "y": 0.01, "yanchor": "bottom"},  # below: it grows where there is little width
         margin={"t": 80},
+        height=420,
     )
     return figure
 

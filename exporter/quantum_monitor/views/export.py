@@ -80,8 +80,7 @@ def save_figure(
     for name, size in (("width", width), ("height", height)):
         if size is not None and size <= 0:
             raise ValueError(f"{name}: {size!r} is not a positive number of pixels")
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"path: there is no folder {str(target.parent)!r}; make it first")
+    check_folder(target)
     if ending == ".html":
         content = _page(figure, target, width, height)
     else:
@@ -89,6 +88,20 @@ def save_figure(
     with replacing(target) as stream:
         stream.buffer.write(content)
     return target
+
+
+def check_folder(path: Path, name: str = "path") -> None:
+    """Check that a file could be made at a path, before the work that fills it.
+
+    Args:
+        path: of the file.
+        name: what the person calls it.
+
+    Raises:
+        FileNotFoundError: its folder does not exist.
+    """
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{name}: there is no folder {str(path.parent)!r}; make it first")
 
 
 def images(

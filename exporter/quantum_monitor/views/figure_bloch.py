@@ -30,11 +30,15 @@ _POLES = {
     "|i⟩": (0, 1, 0),
     "|-i⟩": (0, -1, 0),
 }
+_POLES_AT = 1.17
 _ZOOM = 1.9
+_EYE = (1.3, 0.7, 0.5)
+_ROOM, _NAMES = 0.35, 4  # a name takes that much of a radius, and so many stand in a line
 _SPHERE, _GAP, _TOP = 300, 60, 80  # pixels: a sphere, between two of them, and above the first
 _NUMBERS = 32
 _DASHES = ("solid", "dash")
 _COLOURS = 8  # in the template
+_SYMBOLS = ("circle", "square", "diamond", "cross", "x")
 
 
 def bloch_figure(state: StateLike, *, qubits: Iterable[int] | None = None, theme: Theme = "light") -> Any:
@@ -63,7 +67,7 @@ def bloch_figure(state: StateLike, *, qubits: Iterable[int] | None = None, theme
     if len(vectors) > SPHERES_APART:
         figure = basis.canvas(1, 1, theme, specs=[[{"type": "scene"}]])
         draw_spheres(figure, {(1, 1): vectors})
-        figure.update_layout(showlegend=True, legend={"y": -0.02, "yanchor": "top"})
+        name_arrows(figure, below=-0.02)
         height = 640
     else:
         height = _TOP + 60 + (_SPHERE + _GAP) * len(vectors) - _GAP
@@ -84,10 +88,18 @@ def draw_spheres(figure: Any, spheres: Mapping[tuple[int, int], Vectors]) -> Non
     # All arrows first: a trace without a colour takes that of its number.
     places = count()
     for cell, vectors in spheres.items():
+        names = _names(vectors) if len(vectors) > 1 else {}
         for qubit, vector in vectors.items():
-            figure.add_trace(_arrow(qubit, vector, next(places), named=len(vectors) > 1), *cell)
+            figure.add_trace(_arrow(qubit, vector, next(places), names.get(qubit, "")), *cell)
     for cell in spheres:
         _draw_sphere(figure, *cell)
+
+
+def name_arrows(figure: Any, *, below: float) -> None:
+    """Say in a legend which arrow is which qubit's; it hangs from a height, as a share of the figure's plots."""
+    place = {"x": 0.5, "xanchor": "center", "y": below, "yanchor": "top", "itemsizing": "constant"}
+    figure.update_traces(showlegend=False, selector=lambda trace: trace.type != "scatter3d")
+    figure.update_layout(showlegend=True, legend=place)
 
 
 def draw_components(figure: Any, vectors: Vectors, row: int, column: int, *, coloraxis: str, theme: Theme) -> None:
@@ -121,7 +133,7 @@ def _draw_sphere(figure: Any, row: int, column: int) -> None:
         zaxis=_HIDDEN,
         aspectmode="manual",
         aspectratio={"x": _ZOOM, "y": _ZOOM, "z": _ZOOM},
-        camera={"eye": {"x": 1.3, "y": 0.7, "z": 0.5}, "projection": {"type": "orthographic"}},
+        camera={"eye": dict(zip("xyz", _EYE, strict=True)), "projection": {"type": "orthographic"}},
         row=row,
         col=column,
     )
@@ -143,8 +155,42 @@ def _apart(vectors: Vectors, theme: Theme, gap: float) -> Any:
     return figure
 
 
-def _arrow(qubit: int, vector: NDArray[np.float64], place: int, *, named: bool) -> Any:
-    """A line from the middle with a head of four strokes, its qubit's number beside the tip."""
+def _names(vectors: Vectors) -> dict[int, str]:
+    """What stands beside which tip: where some are too close for a name each, all their names beside the first."""
+    groups: list[list[int]] = []
+    for qubit, vector in vectors.items():
+        close = (group for group in groups if np.linalg.norm(_seen(vector - vectors[group[0]])) < _ROOM)
+        group = next(close, [])
+        if not group:
+            groups.append(group)
+        group.append(qubit)
+    return {group[0]: _together(group) for group in groups}
+
+
+def _beside(vector: NDArray[np.float64], letters: int) -> str:
+    """On which side of a tip a name is furthest from the names of the poles, and from the arrow itself."""
+    tip, half = _seen(vector), np.array([0.05 * letters + 0.1, 0.15])
+    taken = [_POLES_AT * _seen(np.array(pole, dtype=float)) for pole in _POLES.values()] + [0.7 * tip]
+    sides = {"middle right": (1, 0), "middle left": (-1, 0), "top center": (0, 1), "bottom center": (0, -1)}
+    return max(sides, key=lambda side: min(float(np.abs((tip + half * sides[side] - at) / half).max()) for at in taken))
+
+
+def _seen(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A vector as the eye sees it at first: to the right, and upwards."""
+    eye = np.array(_EYE) / np.linalg.norm(_EYE)
+    right = np.cross([0.0, 0.0, 1.0], eye)
+    right /= np.linalg.norm(right)
+    return np.array([vector @ right, vector @ np.cross(eye, right)])
+
+
+def _together(qubits: list[int]) -> str:
+    names = [f"q{qubit}" for qubit in qubits]
+    shown = names if len(names) <= _NAMES else [*names[: _NAMES - 1], f"{len(names) - _NAMES + 1} more"]
+    return ", ".join(shown)
+
+
+def _arrow(qubit: int, vector: NDArray[np.float64], place: int, name: str) -> Any:
+    """A line from the middle with a head of four strokes, and a name beside the tip."""
     length = float(np.linalg.norm(vector))
     points = [np.zeros(3), vector]
     if length > 1e-3:
@@ -157,7 +203,7 @@ def _arrow(qubit: int, vector: NDArray[np.float64], place: int, *, named: bool) 
             points += [vector - size * along + 0.4 * size * side, vector]
     x, y, z = np.array(points).T
     names = [""] * len(points)
-    names[1] = f"q{qubit}" if named else ""
+    names[1] = f" {name} " if name else ""  # beside the marker, not on it
     said = described(qubit, vector)
     return graph_objects().Scatter3d(
         x=x,
@@ -165,9 +211,9 @@ def _arrow(qubit: int, vector: NDArray[np.float64], place: int, *, named: bool) 
         z=z,
         mode="lines+markers+text",
         line={"width": 7, "dash": _DASHES[place // _COLOURS % 2]},
-        marker={"size": [0, 4] + [0] * (len(points) - 2)},
+        marker={"size": [0, 4] + [0] * (len(points) - 2), "symbol": _SYMBOLS[place % len(_SYMBOLS)]},
         text=names,
-        textposition="top center",
+        textposition=_beside(vector, len(name)),
         name=said,
         hovertext=said,
         hoverinfo="text",
@@ -191,5 +237,5 @@ def _sphere() -> Iterator[Any]:
     for (x, y, z), width, opacity in ((wires, 1.5, 0.45), (axes, 2, 0.9)):
         line = {"color": basis.OUTLINE, "width": width}
         yield go.Scatter3d(x=x, y=y, z=z, mode="lines", line=line, opacity=opacity, **quiet)
-    x, y, z = 1.17 * np.array(list(_POLES.values()), dtype=float).T
+    x, y, z = _POLES_AT * np.array(list(_POLES.values()), dtype=float).T
     yield go.Scatter3d(x=x, y=y, z=z, mode="text", text=list(_POLES), textposition="middle center", **quiet)

@@ -8,7 +8,7 @@ from quantum_monitor.physics.states import State, StateLike, as_state
 from quantum_monitor.views import figure_amplitudes as amplitudes
 from quantum_monitor.views import figure_basis as basis
 from quantum_monitor.views import figure_entanglement as entanglement
-from quantum_monitor.views.figure_bloch import SPHERES_APART, draw_components, draw_spheres
+from quantum_monitor.views.figure_bloch import SPHERES_APART, draw_components, draw_spheres, name_arrows
 from quantum_monitor.views.figure_density import draw_magnitudes
 from quantum_monitor.views.theme import SEQUENTIAL, Theme
 
@@ -74,6 +74,8 @@ def _draw_qubits(figure: Any, state: State, theme: Theme) -> str:
     vectors = dict(enumerate(basis.bloch_vectors(state)))
     if len(vectors) <= SPHERES_APART:
         draw_spheres(figure, {(3, 1): vectors})
+        if len(vectors) > 1:
+            name_arrows(figure, below=figure.layout.scene.domain.y[0])
     else:
         draw_components(figure, vectors, 3, 1, coloraxis="coloraxis4", theme=theme)
     if len(vectors) == 1:

@@ -48,6 +48,7 @@ class Trace(NamedTuple):
         how: each span as its lowest and highest value, as the mean, or as the sum of everything up to its end.
         axis: ``y``, or ``y2``, ``y3`` ... where a panel has several scales.
         over: whether x are steps, or times.
+        positive: whether its axis is logarithmic, so that a 0 is a gap: plotly would draw a line down through the foot.
     """
 
     key: str
@@ -56,6 +57,7 @@ class Trace(NamedTuple):
     how: How = "extremes"
     axis: str = "y"
     over: Over = "step"
+    positive: bool = False
 
 
 class Merged:
@@ -131,7 +133,8 @@ def points(trace: Trace, since_span: int = 0) -> tuple[Points, Points]:
         since_span: the spans before this one are left out: what a page has drawn already.
 
     Returns:
-        x and y, of one length; x steps, or times in UTC as ``datetime64[ms]``; y NaN where a span has no finite value.
+        x and y, of one length; x steps, or times in UTC as ``datetime64[ms]``; y NaN where a span has no finite value,
+        and for 0 where the line is ``positive``.
         Where spans have several values ``extremes`` has two points a span, so that neighbours join at near ends.
     """
     curve = trace.curve
@@ -148,7 +151,9 @@ def points(trace: Trace, since_span: int = 0) -> tuple[Points, Points]:
     else:
         pairs = np.where(shown, np.stack((line.low, line.high)), math.nan)
         pairs[:, 1::2] = pairs[::-1, 1::2]
-        return np.repeat(x[since_span:], 2), pairs.T[since_span:].ravel()
+        x, y, since_span = np.repeat(x, 2), pairs.T.ravel(), 2 * since_span
+    if trace.positive:
+        y = np.where(y > 0, y, math.nan)
     return x[since_span:], y[since_span:]
 
 

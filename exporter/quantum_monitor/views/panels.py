@@ -82,6 +82,8 @@ class Panel:
         found = [trace for trace in found if trace.key in kept]
         if self.rows:
             return [trace._replace(axis=_axis(place)) for place, trace in enumerate(found)]
+        if is_logarithmic(self, found):
+            return [trace._replace(positive=trace.axis == "y") for trace in found]
         return found
 
 

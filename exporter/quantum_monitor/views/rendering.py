@@ -24,6 +24,23 @@ OFFLINE = (
     "--disable-background-networking",
 )
 
+CLEARING = """\
+for (const kind of [WebGLRenderingContext, WebGL2RenderingContext]) {
+  const {clear, depthMask} = kind.prototype;
+  kind.prototype.clear = function (what) {
+    const locked = !this.getParameter(this.DEPTH_WRITEMASK);
+    if (locked) depthMask.call(this, true);
+    clear.call(this, what);
+    if (locked) depthMask.call(this, false);
+  };
+}
+"""
+"""Makes WebGL clear depths also while they are locked.
+
+In an image all scenes of a figure are drawn on one canvas. plotly.js leaves the depths locked at the end of a scene, so
+that its clearing before the next one does nothing to them: what stood in one scene would be cut out of the next.
+"""
+
 
 def main(folder: Path) -> None:
     """Draw all figures of the folder."""
@@ -56,7 +73,10 @@ async def _draw(job: dict[str, Any], folder: Path, at: list[int]) -> None:
             return {**super().get_popen_args(), "start_new_session": False}
 
     script = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-    page = kaleido.PageGenerator(plotly=script.as_uri(), mathjax=False)  # by default it asks a server for MathJax
+    clearing = folder / "clearing.js"
+    clearing.write_text(CLEARING, encoding="utf-8")
+    # By default it asks a server for MathJax.
+    page = kaleido.PageGenerator(plotly=script.as_uri(), mathjax=False, others=[clearing.as_uri()])
     async with kaleido.Kaleido(page_generator=page, timeout=job["seconds"], browser_cls=Offline) as drawing:
         for number, (width, height) in enumerate(job["sizes"]):
             at[0] = number

@@ -12,6 +12,7 @@ from quantum_monitor.store.runfile import replacing
 from quantum_monitor.views import report_figures as figures
 from quantum_monitor.views import report_numbers as numbers
 from quantum_monitor.views import report_sections as sections
+from quantum_monitor.views.export import check_folder
 from quantum_monitor.views.report_commands import go_on
 from quantum_monitor.views.report_data import Facts, gather
 from quantum_monitor.views.report_markdown import as_markdown
@@ -58,6 +59,8 @@ def generate_report(
     if format not in FORMATS:
         raise ValueError(f"format is {format!r}; it must be one of {', '.join(FORMATS)}")
     target = run.directory / f"report.{format}" if path is None else Path(path)
+    if path is not None:
+        check_folder(target)
     return _write(_as_text(run, format, status, plain=not include_visualizations), target)
 
 

@@ -18,6 +18,7 @@ from quantum_monitor.views.report_sections import without_folders
 
 _NEIGHBOURS_AT_MOST = 300
 _OTHER = "OTHER_RUN"
+_A_TEST = "whether one is better takes a test, of three runs or more on each side, such as 'adam-*' against 'sgd-*'"
 
 _IN_PYTHON = """\
 from quantum_monitor.store.reader import StoredRun
@@ -86,10 +87,10 @@ def _commands(run: StoredRun, facts: Facts, place: _Place, *, closing: bool) -> 
     yield Command("Look at the runs in the browser, also while they go:", _line("dashboard", place.folder))
     other = _neighbour(run.directory)
     if other is None:
-        what = f"Compare it with another run; put that one's directory in place of {_OTHER}:"
+        what = f"Put its values beside those of another run, whose directory takes the place of {_OTHER}; {_A_TEST}:"
         yield Command(what, _line("compare", _OTHER, place.run, *_included(facts.status)))
     else:
-        what = "Say whether it is better than the latest other run of the experiment:"
+        what = f"Put its values beside those of the latest other run of the experiment; {_A_TEST}:"
         path, status = other
         them = str(Path(place.run).with_name(path.name))
         yield Command(what, _line("compare", them, place.run, *_included(facts.status, status)))

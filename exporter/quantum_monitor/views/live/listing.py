@@ -73,7 +73,9 @@ def comparison(picked: Sequence[str], names: Sequence[str]) -> Any:
         return html.P(["1 run picked: pick another to compare them."], className="soft")
     many = len(picked) > address.COMPARED_AT_MOST
     told = f"Compare {min(len(picked), address.COMPARED_AT_MOST)} runs" + (" (the first picked)" if many else "")
-    link = dcc.Link(told, href=address.of_comparison(picked[: address.COMPARED_AT_MOST]), className="button strong")
+    # Two are one against the other; of more, nobody but the person who looks knows which belong together.
+    a, b = (picked[:1], picked[1:]) if len(picked) == 2 else (picked[: address.COMPARED_AT_MOST], ())
+    link = dcc.Link(told, href=address.of_comparison(a, b), className="button strong")
     return [link, html.P(", ".join(names), className="soft names")]
 
 

@@ -127,11 +127,12 @@ def _exchange(process: subprocess.Popen[bytes], line: bytes) -> dict[str, Any]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End it: by the end of its input, else by force."""
+    """End it: it is told so, for a fork of this process may hold its input open; else by force."""
     for stream in (process.stdin, process.stdout):
         if stream is not None:
             with contextlib.suppress(OSError):
                 stream.close()
+    process.terminate()
     try:
         process.wait(_SECONDS_TO_END)
     except subprocess.TimeoutExpired:
