@@ -287,6 +287,7 @@ def test_a_profile_without_measurements_has_rows_of_what_is_stated_and_how_it_en
 def test_the_figure_shows_every_circuit_the_mean_and_the_line(theme: Any) -> None:
     figure = heavy_output_figure(PROFILE, theme)
     assert figure is not None
+    assert figure.layout.height == 420  # boxes give a figure without a height less
     traces = {trace.name: trace for trace in figure.data}
     assert list(traces["one circuit"].x) == [2] * 100 + [3] * 100
     assert list(traces["one circuit"].y) == [0.9] * 100 + [0.8, 0.4] * 50
