@@ -32,7 +32,7 @@ _TURNS = 8
 _PARAMETERS = 100
 _REPEATS = 5
 _REFRESHES = 20
-_DRAWN = "() => [...document.querySelectorAll('.js-plotly-plot')].some(p => p.querySelector('.scatterlayer path'))"
+_DRAWN = ".js-plotly-plot .scatterlayer path"
 
 
 def main() -> None:
@@ -124,7 +124,7 @@ def _pages(storage: Path, long: RunStore) -> str:
                     window = browser.new_page()
                     began = time.perf_counter()
                     window.goto(page.url + address.of_run("bench/long"))
-                    window.wait_for_function(_DRAWN, timeout=60_000)
+                    window.wait_for_selector(_DRAWN, state="attached", timeout=60_000)
                     shown.append(time.perf_counter() - began)
                     if turn == _REPEATS - 1:
                         asked = _refreshes(window)
@@ -191,7 +191,7 @@ def _beside() -> str:
                 window.goto(url if name == "open" else "about:blank")
                 if name == "open":
                     pace(log, 100, _STEPS_A_SECOND)
-                    window.wait_for_function(_DRAWN, timeout=60_000)
+                    window.wait_for_selector(_DRAWN, state="attached", timeout=60_000)
                 took = pace(log, _STEPS_A_TURN, _STEPS_A_SECOND)
                 seconds[name] += took
                 medians[name].append(statistics.median(took))

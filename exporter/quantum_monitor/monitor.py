@@ -751,7 +751,7 @@ class QuantumMonitor:
     def create_dashboard(self, port: int = 8050, host: str = "127.0.0.1") -> str:
         """Serve the live page of this monitor's storage folder from a process of its own, until `close` or the end.
 
-        The page reads what is on disk: training pays nothing for it. Without a monitor:
+        The page reads what is on disk: the training does no work for it. Without a monitor:
         ``quantum-monitor dashboard DIR``. A page that is served already stays where it is.
 
         Args:
