@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from quantum_monitor import QuantumMonitor
 from quantum_monitor.views.live.server import LiveServer
 from tests.browser import Watched, page_of
+from tests.live.live_serving import serving
 from tests.server_process import eventually
 
 _POINTS = """key => { const graph = document.querySelector(`.card.${key} .js-plotly-plot`);
@@ -28,18 +28,6 @@ _WATCH = """() => { const graph = document.querySelector('.card.loss .js-plotly-
 _SEEN = """() => { const graph = document.querySelector('.card.loss .js-plotly-plot');
   return [window.calls, graph === window.graph, graph.layout.xaxis.range] }"""
 _REFUSED = ("Failed to load resource: net::ERR_", "Error: Callback failed: the server did not respond")
-
-
-@contextlib.contextmanager
-def serving(folder: Path, port: int = 0) -> Iterator[LiveServer]:
-    server = LiveServer(folder, port=port)
-    thread = threading.Thread(target=server.serve)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.close()
-        thread.join()
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import re
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from quantum_monitor import QuantumMonitor
 from quantum_monitor.views.live.server import LiveServer
 from tests.browser import Watched, page_of
+from tests.live.live_serving import serving
 from tests.server_process import eventually
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -52,18 +52,6 @@ def log_states(folder: Path) -> Path:
     monitor.close()
     (directory,) = folder.glob(f"*/{run_id}")
     return directory
-
-
-@contextlib.contextmanager
-def serving(folder: Path, port: int = 0) -> Iterator[LiveServer]:
-    server = LiveServer(folder, port=port)
-    thread = threading.Thread(target=server.serve)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.close()
-        thread.join()
 
 
 @pytest.fixture(scope="module")
