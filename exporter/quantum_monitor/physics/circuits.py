@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, NoReturn, TypeAlias
 
-from quantum_monitor.physics.circuit_objects import Wires, is_gate, read_object
+from quantum_monitor.physics.circuit_objects import Outline, Wires, is_gate, read_object
 
 CircuitLike: TypeAlias = Any
 """Anything `circuit_facts` understands; the frameworks that make these objects are never imported here."""
@@ -60,7 +60,8 @@ def circuit_facts(circuit: CircuitLike) -> CircuitFacts:
               ``{"depth": 5, "n_qubits": 4}``. A gate is a dict with its name under ``type`` (or ``name``, ``gate``),
               any name, and its qubits under ``qubit``, ``qubits``, ``control`` and ``target`` (one, or a list);
             - OpenQASM 2 or 3 as text;
-            - a Qiskit ``QuantumCircuit``, a PennyLane tape or list of operations, a Cirq or a Braket ``Circuit``;
+            - a Qiskit ``QuantumCircuit``, a PennyLane tape or list of operations, a Cirq or a Braket ``Circuit``, a
+              Braket program (OpenQASM or JAQCD);
             - facts computed before, which are returned as they are.
 
     Raises:
@@ -73,6 +74,8 @@ def circuit_facts(circuit: CircuitLike) -> CircuitFacts:
     """
     if isinstance(circuit, CircuitFacts):
         return circuit
+    if not isinstance(circuit, str) and isinstance(source := getattr(circuit, "source", None), str):
+        circuit = source
     if isinstance(circuit, str):
         from quantum_monitor.physics.qasm import read_qasm  # its tokenizer is a tenth of the import of all of ours
 
@@ -89,7 +92,7 @@ def circuit_facts(circuit: CircuitLike) -> CircuitFacts:
     elif isinstance(circuit, (list, tuple)) and not all(hasattr(gate, "wires") for gate in circuit):
         gates, declared = circuit, None
     else:
-        return _facts(*read_object(circuit))
+        return facts_of_outline(read_object(circuit))
     return _facts_of_pairs(gates, declared) or _facts(_described(gates, declared), declared)
 
 
@@ -105,32 +108,36 @@ def circuit_depth(circuit: CircuitLike) -> int:
     return depth
 
 
+def facts_of_outline(outline: Outline) -> CircuitFacts:
+    """Return the facts that an outline determines."""
+    qubits = outline.qubits
+    if qubits is None:
+        qubits = len(set().union(*outline.gates, *outline.others))
+    return _facts(outline.gates, qubits)
+
+
 def _facts(circuit: Iterable[Wires], declared: int | None) -> CircuitFacts:
-    levels: defaultdict[Hashable, int] = defaultdict(int)
-    pair_levels: defaultdict[Hashable, int] = defaultdict(int)
+    levels: defaultdict[Hashable, list[int]] = defaultdict(lambda: [0, 0])  # qubit: depth, two-qubit depth so far
     gates = pairs = 0
-    for gate in circuit:
-        gates += 1
-        if len(gate) == 2:
+    for gates, gate in enumerate(circuit, start=1):  # noqa: B007 - its last value is how many there are
+        if len(gate) == 1:
+            levels[gate[0]][0] += 1
+        elif len(gate) == 2:
             pairs += 1
-            a, b = gate
-            level = levels[a]
-            if level < levels[b]:  # noqa: PLR1730 - as an `if`, this takes half as long as max()
-                level = levels[b]
-            levels[a] = levels[b] = level + 1
-            level = pair_levels[a]
-            if level < pair_levels[b]:  # noqa: PLR1730 - as an `if`, this takes half as long as max()
-                level = pair_levels[b]
-            pair_levels[a] = pair_levels[b] = level + 1
+            one, other = levels[gate[0]], levels[gate[1]]
+            level = one[0] if one[0] > other[0] else other[0]  # noqa: FURB136 - max() takes twice as long
+            one[0] = other[0] = level + 1
+            level = one[1] if one[1] > other[1] else other[1]  # noqa: FURB136 - max() takes twice as long
+            one[1] = other[1] = level + 1
         else:
-            level = max([levels[qubit] for qubit in gate]) + 1
-            pair_level = max([pair_levels[qubit] for qubit in gate])
-            for qubit in gate:
-                levels[qubit] = level
-                pair_levels[qubit] = pair_level
+            several = [levels[qubit] for qubit in gate]
+            reached = max([level for level, _ in several]) + 1, max([level for _, level in several])
+            for one in several:
+                one[:] = reached
+    depth, pair_depth = map(max, zip(*levels.values(), strict=True)) if levels else (0, 0)
     return CircuitFacts(
-        depth=max(levels.values(), default=0),
-        two_qubit_depth=max(pair_levels.values(), default=0),
+        depth=depth,
+        two_qubit_depth=pair_depth,
         gates=gates,
         two_qubit_gates=pairs,
         qubits=len(levels) if declared is None else declared,
