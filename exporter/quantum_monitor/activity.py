@@ -22,7 +22,10 @@ class Activity:
         queue_time: seconds that they waited; empty until an execution reports a queue.
         latest: depth, gates, qubits and so on of the latest circuit.
         shots: shots taken; None until an execution names them.
+        billed_time: seconds that the provider bills; None until it names them.
+        jobs: number of jobs that were sent and are not finished, by status; empty until there was one.
         costs: (currency, kind) to [sum, latest].
+        settled: currency to what was estimated or reported of executions that a bill has come for since.
     """
 
     execution_time: Buckets
@@ -30,7 +33,10 @@ class Activity:
     executions: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(EXECUTION_STATUSES, 0)))
     latest: dict[str, float] = field(default_factory=dict)
     shots: int | None = None
+    billed_time: float | None = None
+    jobs: Counter[str] = field(default_factory=Counter)
     costs: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    settled: dict[str, float] = field(default_factory=dict)
     labels: dict[tuple[str, ...], Mapping[str, str]] = field(default_factory=dict)
 
     @property
@@ -47,6 +53,8 @@ class Activity:
             self.queue_time.observe(fields["queue_time"])
         if "shots" in fields:
             self.shots = (self.shots or 0) + int(fields["shots"])
+        if "billed_time" in fields:
+            self.billed_time = (self.billed_time or 0.0) + fields["billed_time"]
         self.keep_facts(fields)
 
     def keep_facts(self, fields: Mapping[str, float]) -> None:
@@ -55,6 +63,27 @@ class Activity:
         if facts:
             self.latest = facts
 
+    def spent(self) -> dict[str, float]:
+        """Money by currency: billed where there is a bill, else estimated or reported."""
+        money: dict[str, float] = {}
+        for (currency, _), (spent, _) in self.costs.items():
+            money[currency] = money.get(currency, 0.0) + spent
+        return {currency: spent - self.settled.get(currency, 0.0) for currency, spent in money.items()}
+
+    def settle(self, currency: str, estimated: float | None) -> float:
+        """A bill has come: the estimated and reported money that it takes the place of.
+
+        Args:
+            currency: of the bill.
+            estimated: what was estimated of what it bills; None: it bills everything up to now.
+        """
+        kinds = ((known, kind) for known, kind in self.costs if known == currency and kind != "billed")
+        before = self.settled.get(currency, 0.0)
+        unbilled = sum(self.costs[money][0] for money in kinds) - before
+        replaced = unbilled if estimated is None else min(unbilled, estimated)
+        self.settled[currency] = before + replaced
+        return replaced
+
     def copy(self) -> Activity:
         """A copy that later executions do not change."""
         return replace(
@@ -62,5 +91,7 @@ class Activity:
             execution_time=self.execution_time.copy(),
             queue_time=self.queue_time.copy(),
             executions=self.executions.copy(),
+            jobs=self.jobs.copy(),
             costs={money: list(spent) for money, spent in self.costs.items()},
+            settled=dict(self.settled),
         )

@@ -60,6 +60,12 @@ def _read_notifiers(value: Any) -> Any:
     return read_notifiers(value)
 
 
+def _read_price_tables(value: Any) -> Any:
+    from quantum_monitor.costs.lookup import readable_tables
+
+    return readable_tables(value)
+
+
 def _read_trackers(value: Any) -> Any:
     from quantum_monitor.trackers.finding import read_trackers
 
@@ -86,6 +92,9 @@ class Settings:
         delivery_grace: seconds that delivery may go on after the process has ended.
         alert_config: thresholds by alert key (None switches an alert off), and rules of their own by metric name.
         alert_cooldown: seconds before an alert that keeps firing, or fires again, is reported again.
+        enforce_budget: raise BudgetExceeded before a circuit that would cost more than what is left of ``cost_budget``.
+        price_tables: a file, or a folder of files, with prices of one's own; see ``docs/costs.md``.
+        backend_poll_interval: seconds between two looks at the backends that are watched; 0 looks at none.
         notifiers: options by kind of notifier, with its secrets: not in the repr.
         grafana_url: the base of the dashboard links in messages.
         runbook_url: the base of the runbook links in messages.
@@ -125,6 +134,9 @@ class Settings:
     delivery_grace: float = field(default=300, metadata=_by(values.number(0, 86_400)))
     alert_config: AlertConfig | None = field(default=None, metadata=_by(values.alerts))
     alert_cooldown: float = field(default=300, metadata=_by(values.number(1, 86_400)))
+    enforce_budget: bool = field(default=False, metadata=_by(values.flag, from_text=values.flag_word))
+    price_tables: Path | None = field(default=None, metadata=_text_by(_read_price_tables))
+    backend_poll_interval: float = field(default=60, metadata=_by(values.number(0, 86_400)))
     notifiers: Mapping[str, Mapping[str, Any]] | None = field(default=None, repr=False, metadata=_by(_read_notifiers))
     grafana_url: str = field(default=GRAFANA_URL, metadata=_text_by(values.web_address))
     runbook_url: str = field(default=RUNBOOK_URL, metadata=_text_by(values.web_address))

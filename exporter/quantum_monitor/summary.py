@@ -85,20 +85,31 @@ def _quantum(run: Run | None) -> dict[str, Any]:
 
 def _execution(run: Run | None) -> dict[str, Any]:
     if run is None:
-        return {"backends_used": [], "waiting_for": [], "total_cost": 0.0, "costs": {}, "avg_execution_times": {}}
+        return {
+            "backends_used": [],
+            "waiting_for": [],
+            "total_cost": 0.0,
+            "costs": {},
+            "spending": {},
+            "avg_execution_times": {},
+        }
     with run.lock:
         circuits = {backend: activity.copy() for backend, activity in run.circuits.items()}
         waiting = sorted(backend for backend, jobs in run.alerts.waiting_for.items() if jobs)
-    costs: dict[str, float] = {}
-    for activity in circuits.values():
-        for (currency, _), (spent, _) in activity.costs.items():
-            costs[currency] = costs.get(currency, 0.0) + spent
+    spending: dict[str, dict[str, float | None]] = {}
+    if any(activity.costs for activity in circuits.values()):
+        from quantum_monitor.costs.budget import overview  # few runs cost anything
+
+        spending = overview(run)
+    costs = {currency: told["spent"] or 0.0 for currency, told in spending.items()}
     timed = {backend: activity.execution_time for backend, activity in circuits.items()}
     return {
         "backends_used": sorted(backend for backend, activity in circuits.items() if activity.executed),
         "waiting_for": waiting,
-        "total_cost": sum(costs.values()) if len(costs) <= 1 else None,  # sums of several currencies mean nothing
+        # Sums of several currencies mean nothing.
+        "total_cost": sum(costs.values()) if len(costs) <= 1 else None,
         "costs": costs,
+        "spending": spending,
         "avg_execution_times": {name: time.total / time.count for name, time in timed.items() if time.count},
     }
 

@@ -146,13 +146,13 @@ class Spending:
     """The money spent: the largest sum of one currency, for sums of several mean nothing. Ten of them at most."""
 
     def __init__(self) -> None:
-        self._spent: dict[str, float] = {}
+        self.by_currency: dict[str, float] = {}
 
     def take(self, cost: float, currency: str) -> float:
-        """Take in a cost; what was spent up to now."""
-        if currency in self._spent or len(self._spent) < _CURRENCIES_AT_MOST:
-            self._spent[currency] = self._spent.get(currency, 0.0) + cost
-        return max(self._spent.values())
+        """Take in a cost, or what a bill differs by from what it takes the place of; what was spent up to now."""
+        if currency in self.by_currency or len(self.by_currency) < _CURRENCIES_AT_MOST:
+            self.by_currency[currency] = self.by_currency.get(currency, 0.0) + cost
+        return max(self.by_currency.values())
 
 
 class FailureShare:

@@ -19,10 +19,12 @@ from quantum_monitor.alerts.conditions import (
     pace,
 )
 from quantum_monitor.alerts.plateau import Plateau
+from quantum_monitor.log import LOG
 
 if TYPE_CHECKING:
     from quantum_monitor.alerts.state import AlertState
     from quantum_monitor.alerts.system import QuantumAlertSystem
+    from quantum_monitor.costs.burn import Burn
     from quantum_monitor.record import Record
 
 _MEDIAN_STEPS = 10
@@ -43,6 +45,7 @@ class RunAlerts:
         next_look: nor is the step of this number, counted from 1 in this run, or a later one.
         explosions: steps whose gradient norm was above the threshold.
         waiting_for: number of jobs that wait or run, by backend.
+        burn: how fast money is spent; None before any is.
     """
 
     def __init__(
@@ -55,6 +58,9 @@ class RunAlerts:
         self._fidelity, self._entanglement = RollingMedian(), RollingMedian()
         self._references = References()
         self._cost_spikes, self._spending, self._failures = CostSpikes(), Spending(), FailureShare()
+        self._failed: float | None = None
+        self.burn: Burn | None = None
+        self._began = system.monotonic()
         self._not_finite = 0
         self._alive: float | None = None  # when the last step, execution or job ended
         self._alive_at_last_look = -math.inf
@@ -154,12 +160,23 @@ class RunAlerts:
         """Judge an execution."""
         self._alive = now
         see = self.board.see
-        see("queue_time_limit", fields.get("queue_time"), now)
+        if "queue_time" in fields:
+            see("queue_time_limit", fields["queue_time"], now)
         if "cost" in fields:
             see("cost_spike", self._cost_spikes.take(fields["cost"], backend, currency), now)
             see("cost_budget", self._spending.take(fields["cost"], currency), now)
-        see("circuit_failures", self._failures.take(status), now)
-        self.values("circuit", fields, now)
+        share = self._failures.take(status)
+        if share or share != self._failed:  # as nearly always, none fails, as before
+            see("circuit_failures", share, now)
+            self._failed = share
+        if plugins.ALERTS or "circuit" in self._own:
+            self.values("circuit", fields, now)
+
+    def bill(self, difference: float, currency: str, now: float) -> None:
+        """Judge what is spent after a bill that differs by so much from what was estimated before."""
+        if self.burn is not None:
+            self.burn.correct(currency, difference)
+        self.board.see("cost_budget", self._spending.take(difference, currency), now)
 
     def values(self, kind: str, fields: Mapping[str, float], now: float) -> None:
         """Judge fields by the rules that the user made for them, and by the user's own alerts."""
@@ -201,6 +218,7 @@ class RunAlerts:
             self._see_again(key, latest.get(field), now)
         self._plateau.see_again(now, latest.get("gradient_component_variance"))
         self._judge_stall(now, last_step)
+        self._judge_burn(now)
         self.board.look(now)
         self._set_bounds()
 
@@ -222,6 +240,27 @@ class RunAlerts:
             self.board.forget("training_stalled", now)  # a silence that is over was judged by the pace of its time
         self._alive_at_last_look = alive
         self.board.see("training_stalled", 0.0 if self.waiting_for else now - alive, now)
+
+    def _judge_burn(self, now: float) -> None:
+        """Warn where the budget will not last, for who has no Prometheus, whose rule says the same."""
+        spent = self._spending.by_currency
+        if not spent:
+            return
+        if self.burn is None:
+            from quantum_monitor.costs.burn import Burn  # few runs cost anything
+
+            self.burn = Burn(self._began)
+        entry = self.board.entries.get("cost_budget")
+        due = self.burn.look(now, spent, None if entry is None else entry.state.threshold)
+        if due is not None:
+            LOG.warning(
+                "the budget of run %s will not last: at the rate of the last hour, its dearest quarter left out, it "
+                "will have spent %.2f %s in six hours, and its budget is %.2f",
+                self.board.labels.get("run"),
+                due.forecast,
+                due.currency,
+                due.budget,
+            )
 
     def refresh(self) -> None:
         """Take over thresholds that have changed."""
