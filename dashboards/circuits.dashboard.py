@@ -22,12 +22,14 @@ from quantum_monitor.grafana import (
 
 NO_CIRCUIT = "no circuit execution logged"
 NO_QUEUE = "no queue time logged"
+NO_TRANSPILING = "no circuit transpiled under instrumentation"
 NO_STATUS = "no backend status logged"
 RUN_ON = "{{run}} on {{backend}}"
 EXECUTED = "quantum_circuit_executions_total"
 FAILED = 'quantum_circuit_executions_total{status="failed"}'
 QUEUE = "quantum_circuit_queue_duration_seconds"
 LATENCY = "quantum_circuit_execution_duration_seconds"
+TRANSPILED = "quantum_transpilation_duration_seconds"
 
 dashboard = board(
     "quantum-circuits",
@@ -76,6 +78,14 @@ dashboard = board(
                        quantile(0.5, LATENCY, "backend", "50 %, {{backend}}"),
                        quantile(0.95, LATENCY, "backend", "95 %, {{backend}}"), empty=NO_CIRCUIT, log=True),
         ),
+        line(
+            timeseries("Jobs on their way", "Jobs that were sent and are not finished, by status.", "none",
+                       query("sum by (backend, status) (quantum_circuit_jobs)", "{{status}}, {{backend}}"),
+                       empty="no job sent", minimum=0),
+            timeseries("Billed processor time", "Seconds a second that providers say they bill, by backend.", "none",
+                       query("sum by (backend) (rate(quantum_circuit_billed_seconds_total[$__rate_interval]))",
+                             "{{backend}}"), empty="no billed time known", minimum=0),
+        ),
     ),
     section(
         "Circuits",
@@ -89,6 +99,16 @@ dashboard = board(
                        query("quantum_circuit_two_qubit_gates", f"two-qubit, {RUN_ON}"), empty=NO_CIRCUIT, minimum=0),
             timeseries("Qubits", "Qubits of the latest circuit.", "none", query("quantum_circuit_qubits", RUN_ON),
                        empty=NO_CIRCUIT, minimum=0),
+        ),
+        line(
+            timeseries("Depth before and after transpiling", "Layers of gates of the circuit transpiled last.", "none",
+                       query("quantum_transpilation_depth", "{{kind}}, {{run}}"), empty=NO_TRANSPILING, minimum=0),
+            timeseries("Two-qubit gates before and after transpiling", "Of the circuit transpiled last.", "none",
+                       query("quantum_transpilation_two_qubit_gates", "{{kind}}, {{run}}"), empty=NO_TRANSPILING,
+                       minimum=0),
+            timeseries("Transpiling", "Mean time that a transpilation takes.", "s",
+                       query(f"rate({TRANSPILED}_sum[$__rate_interval]) / rate({TRANSPILED}_count[$__rate_interval])",
+                             "{{run}}"), empty=NO_TRANSPILING, minimum=0),
         ),
     ),
     section(
@@ -106,6 +126,7 @@ dashboard = board(
                   Column("Volume", query("quantum_backend_volume"), "none"),
                   Column("Calibrated", query("1000 * quantum_backend_calibration_timestamp_seconds"),
                          "dateTimeFromNow"),
+                  Column("Reported", query("1000 * quantum_backend_last_report_timestamp_seconds"), "dateTimeFromNow"),
                   empty=NO_STATUS, span=12),
         ),
         line(

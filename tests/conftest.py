@@ -6,8 +6,10 @@ import os
 
 os.environ["QUANTUM_MONITOR_RAISE"] = "1"  # before the package is imported: a swallowed error is a failed test here
 
+import asyncio
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,17 @@ def _person(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("QUANTUM_MONITOR_ENABLE_MLFLOW", "0")  # on by default: a test that wants a tracker asks for it
         patch.chdir(home)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_loop_of_brakets() -> Iterator[None]:
+    """The Braket SDK gives the thread an event loop that nobody closes: a later test would be told."""
+    yield
+    if "braket.aws" in sys.modules:
+        loop = getattr(asyncio.get_event_loop_policy(), "_local").__dict__.get("_loop")  # noqa: B009 - private
+        if loop is not None and not loop.is_running():
+            loop.close()
+            asyncio.set_event_loop(None)
 
 
 @pytest.fixture(autouse=True)

@@ -16,17 +16,24 @@ from quantum_monitor.process import current_monitor
 
 if TYPE_CHECKING:
     from quantum_monitor.comparison import compare_runs
+    from quantum_monitor.costs import BudgetExceeded, estimate
+    from quantum_monitor.frameworks import instrument, uninstrument
     from quantum_monitor.hardware import profile_backend
     from quantum_monitor.views.visualization import QuantumVisualization
 
 # Imported when somebody asks for them: training needs none of them.
 _LATER = {
+    "BudgetExceeded": "quantum_monitor.costs",
     "QuantumVisualization": "quantum_monitor.views.visualization",
     "compare_runs": "quantum_monitor.comparison",
+    "estimate": "quantum_monitor.costs",
+    "instrument": "quantum_monitor.frameworks",
     "profile_backend": "quantum_monitor.hardware",
+    "uninstrument": "quantum_monitor.frameworks",
 }
 
 __all__ = [
+    "BudgetExceeded",
     "ConfigurationError",
     "QuantumAlertSystem",
     "QuantumMetricsCalculator",
@@ -38,11 +45,14 @@ __all__ = [
     "compare_runs",
     "create_quantum_monitor",
     "current_monitor",
+    "estimate",
     "figure",
     "gradient_metric",
+    "instrument",
     "monitor_quantum_training",
     "profile_backend",
     "state_metric",
+    "uninstrument",
 ]
 
 

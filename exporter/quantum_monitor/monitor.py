@@ -41,10 +41,12 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from quantum_monitor.alerts.message import Alert
+    from quantum_monitor.backends import Poller
     from quantum_monitor.store.artifact_writer import ArtifactStore
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 _FLOAT64 = np.dtype(np.float64)
 _FLUSH_TIMEOUT = 5.0
@@ -134,6 +136,8 @@ class QuantumMonitor:
         self._last_run: Run | None = None
         self._last_end: float | None = None
         self._closed = False
+        self._process = os.getpid()
+        self._poller: Poller | None = None
         self._blocks: list[Run | None] = []
         self._unwritten: list[ArtifactStore] = []
         self._page = viewing.LivePage()
@@ -240,8 +244,10 @@ class QuantumMonitor:
         if word not in ("completed", "failed", "stopped"):
             FAULTS.rejected("end_run", f"status is {word!r}: say completed, failed or stopped; kept as stopped")
             word = "stopped"
+        self._say_that_it_ends(run)
         self._states.flush(run, _FLUSH_TIMEOUT)
         with run.lock:
+            run.take_in()
             run.alerts.close(run.latest)
             run.ended, run.status = time.time(), word
         self._exporter.retire(run)
@@ -254,6 +260,7 @@ class QuantumMonitor:
                 run.artifacts.backlog,
                 run.store.directory,
             )
+        run.note_framework()
         run.store.describe(environment={"packages": environment.packages()})  # what was imported since the start
         run.store.describe(status=word, end_time=run.ended)
         run.finished = True
@@ -263,6 +270,15 @@ class QuantumMonitor:
             FAULTS.internal("end_run", error)
         finally:
             run.store.close(_FLUSH_TIMEOUT)
+
+    @staticmethod
+    def _say_that_it_ends(run: Run) -> None:
+        """Tell whoever holds something back for this run; instrumentation does."""
+        while run.at_end:
+            try:
+                run.at_end.pop(0)()
+            except Exception as error:  # noqa: BLE001 - the run ends whatever they do
+                FAULTS.internal("end_run", error)
 
     def __enter__(self) -> QuantumMonitor:
         """Begin a run unless one is active. Of nested blocks, the one that has the run first ends it."""
@@ -314,6 +330,8 @@ class QuantumMonitor:
     def _leave(self) -> None:
         tracking.leave()
         self._page.stop()
+        if self._poller is not None:
+            self._poller.close()
         self.stop_realtime_monitoring()
         self._exporter.judge_no_more(self.alert_system)
         self.alert_system.close()
@@ -460,6 +478,7 @@ class QuantumMonitor:
         called_at = time.perf_counter()
         run = self._run or self._implicit_run()
         amounts = {"execution_time": execution_time, "queue_time": queue_time, "cost": cost, "shots": shots}
+        run.logs_executions = True
         observe.execution(run, circuit_description, amounts, backend_info, status)
         run.spent("log_circuit_execution", called_at)
 
@@ -468,7 +487,7 @@ class QuantumMonitor:
         self,
         name: str,
         *,
-        up: bool,
+        up: bool | None,
         pending_jobs: Any = None,
         error_rates: Mapping[str, Any] | None = None,
         qubits: Any = None,
@@ -482,7 +501,7 @@ class QuantumMonitor:
 
         Args:
             name: the backend's name.
-            up: whether it takes jobs.
+            up: whether it takes jobs; None where that is not known.
             pending_jobs: jobs in its queue.
             error_rates: operation (``1q``, ``2q``, ``readout``) to error rate, 0 to 1.
             qubits: number of qubits.
@@ -530,6 +549,90 @@ class QuantumMonitor:
         run = self._run
         with contextlib.nullcontext() if run is None else run.waiting(label_value(name)):
             yield
+
+    def watch(self, thing: T) -> T:
+        """Count what one device, backend or QNode executes, and log it to this monitor, whatever else is instrumented.
+
+        Args:
+            thing: a PennyLane device or QNode (whose device is watched), a Qiskit primitive or backend, a Cirq sampler
+                or simulator, a Braket device.
+
+        Returns:
+            The same object.
+
+        Raises:
+            ValueError: nothing that can be watched.
+
+        Example:
+            >>> device = monitor.watch(qml.device("default.qubit", wires=4))
+        """
+        from quantum_monitor.frameworks.watching import watch
+
+        watch(self, thing)
+        return thing
+
+    def unwatch(self, thing: Any) -> None:
+        """Watch it no more; harmless where it is not watched."""
+        from quantum_monitor.frameworks.watching import unwatch
+
+        unwatch(thing)
+
+    def poll_backends(self, *backends: Any, interval: float | None = None) -> None:
+        """Ask backends for their status at intervals, in the background; `close` ends it.
+
+        Args:
+            *backends: backends of Qiskit or IBM Runtime, or Braket devices.
+            interval: seconds from one look to the next; the setting ``backend_poll_interval`` unless given.
+
+        Raises:
+            ValueError: an interval of no sense, or a backend that nobody can read.
+        """
+        self._poller_of(interval).watch(*backends)
+
+    def note_backend(self, backend: Any) -> None:
+        """Automatic instrumentation has seen this backend: ask for its status, where the settings do not forbid it."""
+        if self._settings.backend_poll_interval and not self._closed:
+            (self._poller or self._poller_of(None)).note(backend)
+
+    def _poller_of(self, interval: float | None) -> Poller:
+        from quantum_monitor.backends import Poller
+
+        with self._lock:
+            if self._poller is None:
+                self._poller = Poller(self.log_backend_status, self._settings.backend_poll_interval or 60.0)
+            if interval is not None:
+                self._poller.interval = interval
+            return self._poller
+
+    @never_raises
+    def log_bill(self, cost: Any, *, backend_info: Any = None, currency: str = "USD", estimated: Any = None) -> None:
+        """Log what the provider has billed for executions that were estimated, or reported, before.
+
+        ``quantum_cost_total{kind="billed"}`` grows by it. Where spent money is added up (the budget, summaries), the
+        bill takes the place of what was estimated of the executions that it bills.
+
+        Args:
+            cost: the amount, at least 0.
+            backend_info: the backend's name, as for `log_circuit_execution`.
+            currency: of the amount: that of the estimates, for others are not added up with it.
+            estimated: what those executions were estimated at; all on that backend since the last bill unless given.
+        """
+        observe.bill(self._run or self._implicit_run(), cost, backend_info, currency, estimated)
+
+    def check_budget(self, cost: float = 0.0, currency: str = "USD") -> None:
+        """Raise if the active run cannot afford this; of use before a job that is sent without instrumentation.
+
+        Args:
+            cost: what is about to be spent.
+            currency: of the amount.
+
+        Raises:
+            BudgetExceeded: what the run has spent and this come to more than ``cost_budget``.
+        """
+        from quantum_monitor.costs import budget
+
+        if self._run is not None:
+            budget.check(self._run, cost, currency)
 
     @never_raises
     def log_params(self, params: Mapping[str, Any]) -> None:
@@ -645,6 +748,21 @@ class QuantumMonitor:
     def is_running(self) -> bool:
         """Whether a run is active."""
         return self._run is not None
+
+    @property
+    def active_run(self) -> Run | None:
+        """The run that is active, for those who look inside; None without one."""
+        return self._run
+
+    @property
+    def awaits_its_first_run(self) -> bool:
+        """Whether it was made in this process, is open, and has had no run yet."""
+        return self._last_run is None and not self._closed and self._process == os.getpid()
+
+    @property
+    def price_tables(self) -> Path | None:
+        """Prices of the user's own."""
+        return self._settings.price_tables
 
     @property
     def current_run_id(self) -> str | None:
@@ -777,6 +895,7 @@ class QuantumMonitor:
     def _settle(self) -> None:
         if self._last_run is not None:
             self._states.flush(self._last_run, _FLUSH_TIMEOUT)
+            self._last_run.take_in()
 
     def _after_fork(self) -> None:
         """In a forked child: no lock is held by a thread that is gone, and the endpoint is the parent's."""
@@ -786,6 +905,7 @@ class QuantumMonitor:
         for run in (self._run, self._last_run):
             if run is not None:
                 run.lock = threading.RLock()
+                run.forget_what_waits()
                 run.alerts.end()  # the run is the parent's to judge
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import marshal
 import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -11,10 +10,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from quantum_monitor import plugins
-from quantum_monitor.activity import CIRCUIT_FACTS
+from quantum_monitor.facts import facts_of
 from quantum_monitor.faults import FAULTS
 from quantum_monitor.names import LABEL_LENGTH, label_value, text
-from quantum_monitor.physics.circuits import circuit_facts
 from quantum_monitor.physics.gradients import component_statistics
 from quantum_monitor.prometheus import catalog
 from quantum_monitor.run import Run
@@ -22,10 +20,6 @@ from quantum_monitor.tensors import STEP_LIMIT, to_float, to_reals
 from quantum_monitor.training import Vector
 
 T = TypeVar("T")
-
-_CIRCUITS_REMEMBERED = 64
-_CONTENT_LENGTH = 100_000
-_KNOWN_FACTS: dict[bytes, dict[str, float]] = {}
 
 _STATUSES = {
     **{status: status for status in catalog.EXECUTION_STATUSES},
@@ -141,7 +135,7 @@ def execution(run: Run, circuit: Any, amounts: Mapping[str, Any], backend_info: 
     if not fields.get("cost") and not run.costs_known(backend, currency):
         fields.pop("cost", None)
     if circuit is not None:
-        fields.update(_facts(circuit))
+        fields.update(facts_of(circuit))
         if plugins.CIRCUIT:
             custom(run, None, plugins.evaluate("circuit", circuit))
     outcome = _STATUSES.get(status) if type(status) is str else None
@@ -154,33 +148,10 @@ def execution(run: Run, circuit: Any, amounts: Mapping[str, Any], backend_info: 
     run.execution(fields, backend=backend, status=outcome, currency=currency, cost_kind="reported")
 
 
-def _facts(circuit: Any) -> dict[str, float]:
-    """The facts of a circuit; those of a description or text that came before are remembered by its content."""
-    key = _content(circuit)
-    known = _KNOWN_FACTS.get(key) if key else None
-    if known is not None:
-        return known
-    facts = usable(lambda value, _: circuit_facts(value), circuit, "circuit_description")
-    if facts is None:
-        return {}
-    values = {name: getattr(facts, name) for name in CIRCUIT_FACTS}
-    found = {name: value for name, value in values.items() if value is not None}
-    if key:
-        if len(_KNOWN_FACTS) >= _CIRCUITS_REMEMBERED:
-            _KNOWN_FACTS.clear()
-        _KNOWN_FACTS[key] = found
-    return found
-
-
-def _content(circuit: Any) -> bytes | None:
-    """All that a description says, as bytes: a tenth of the price of its depth. None for anything but plain data."""
-    if type(circuit) not in {dict, list, str}:
-        return None
-    try:
-        content = marshal.dumps(circuit)
-    except ValueError:  # NumPy integers, objects of a framework
-        return None
-    return content if len(content) <= _CONTENT_LENGTH else None
+def bill(run: Run, cost: Any, backend_info: Any, currency: Any, estimated: Any) -> None:
+    """Log what a provider has billed; see `QuantumMonitor.log_bill`."""
+    backend = usable(_backend_name, backend_info, "backend_info") or "unknown"
+    run.bill(_amount(cost, "cost"), backend, label_value(currency), usable(_amount, estimated, "estimated"))
 
 
 def _backend_name(info: Any, _: str) -> str:

@@ -6,15 +6,16 @@ import math
 import os
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from quantum_monitor.activity import Activity
 from quantum_monitor.alerts.run_alerts import RunAlerts
+from quantum_monitor.environment import quantum_framework
 from quantum_monitor.faults import FAULTS
 from quantum_monitor.names import label_value
 from quantum_monitor.prometheus.buckets import Buckets
@@ -31,15 +32,29 @@ if TYPE_CHECKING:
     from quantum_monitor.store.writer import RunStore
     from quantum_monitor.trackers.shipment import Shipment
 
-LOG_CALLS = ("log_training_step", "log_metrics", "log_quantum_state", "log_circuit_execution", "log_backend_status")
+LOG_CALLS = (
+    "log_training_step",
+    "log_metrics",
+    "log_quantum_state",
+    "log_circuit_execution",
+    "log_backend_status",
+    "instrumentation",
+)
+
+TRANSPILED_FACTS = ("depth", "two_qubit_gates")
 
 _BACKENDS_AT_MOST = 50
+_TOGETHER = 64
 _CURRENCIES_AT_MOST = 10
 _LABELS_REMEMBERED = 50
 _OTHER = "other"
 _LEAST = -math.inf
 
 _new_record: Callable[[type[Record], Iterable[Any]], Record] = tuple.__new__  # half the cost of calling Record
+
+
+_Execution: TypeAlias = tuple[Mapping[str, float], str, str, str, str, float]
+"""Fields, backend, status, currency, kind of the cost, and Unix time."""
 
 
 class Run:
@@ -59,7 +74,9 @@ class Run:
         artifacts: what writes its artifacts; None before the first.
         latest: latest value of each run-scoped field.
         custom: latest value of each custom metric.
-        circuits: backend name to what the run did there.
+        set_aside: money by currency for executions that have begun and are not counted yet.
+        at_end: called, in order, when the run is about to end.
+        logs_executions: whether the program logs its executions itself: then automatic instrumentation counts none.
     """
 
     def __init__(
@@ -97,7 +114,13 @@ class Run:
 
         self.latest: dict[str, float] = {}
         self.custom: dict[str, float] = {}
-        self.circuits: dict[str, Activity] = {}
+        self._circuits: dict[str, Activity] = {}
+        self._soon: deque[_Execution] = deque()
+        self.set_aside: dict[str, float] = {}
+        self.at_end: list[Callable[[], None]] = []
+        self.logs_executions = False
+        self.transpilations: list[float] = [0.0, 0.0]
+        self.transpiled: dict[tuple[str, str], float] = {}
         self.records: Counter[str] = Counter()
         self.calls: dict[str, list[float]] = {call: [0.0, 0.0] for call in LOG_CALLS}
         self.series_rejected = 0
@@ -116,6 +139,7 @@ class Run:
         self._statistics = StepStatistics()
         self._remember_step = history.of("training").append
         self._put = store.put
+        store.before_writing = self.take_in_unless_busy
         self.alerts = RunAlerts(history.of("training"), self.series_labels, alert_system, self.note_alert)
         alert_system.judge(self)
 
@@ -151,6 +175,15 @@ class Run:
         with self.lock, np.errstate(all="ignore"):
             self._statistics.forget_parameters()
             self.training_step(step, loss, gradient, parameters, called_at)
+
+    def note_framework(self) -> None:
+        """A quantum framework was imported: the first one of the run's process is what it is known by."""
+        with self.lock:
+            if self.facts["framework"] != "none":
+                return
+            framework = quantum_framework()
+            self.facts = {**self.facts, **framework}
+        self.store.describe(**framework)
 
     def spent(self, call: str, called_at: float) -> None:
         """Account the time that a log call took from the training loop."""
@@ -259,24 +292,102 @@ class Run:
         status: str,
         currency: str,
         cost_kind: str,
-        step: int | None = None,
     ) -> None:
         """Take in a circuit execution."""
         with self.lock:
+            self.take_in()
+            self._execution((fields, backend, status, currency, cost_kind, time.time()))
+
+    def execution_soon(
+        self, fields: Mapping[str, float], *, backend: str, status: str, currency: str, cost_kind: str
+    ) -> None:
+        """Take in a circuit execution when several have come together, or somebody looks, or 50 ms later.
+
+        Between two calls of a framework, hardly anything of ours is in the processor's caches: one by one, this would
+        take four times as long.
+        """
+        self._soon.append((fields, backend, status, currency, cost_kind, time.time()))
+        if len(self._soon) >= _TOGETHER:
+            self.take_in()
+
+    def take_in(self) -> None:
+        """Take in the executions that wait."""
+        with self.lock:
+            while self._soon:
+                self._execution(self._soon.popleft())
+
+    def forget_what_waits(self) -> None:
+        """In a forked child: the parent takes it in."""
+        self._soon.clear()
+
+    def take_in_unless_busy(self) -> None:
+        """The same, for a thread that must not wait for a log call: a signal handler in it may wait for that thread."""
+        if self._soon and self.lock.acquire(blocking=False):
+            try:
+                self.take_in()
+            finally:
+                self.lock.release()
+
+    def _execution(self, execution: _Execution) -> None:
+        fields, backend, status, currency, cost_kind, at = execution
+        backend, activity = self._activity(backend)
+        activity.count(fields, status)
+        if "cost" in fields:
+            self._spend(activity, currency, cost_kind, fields["cost"])
+        key = (status, currency, cost_kind) if "cost" in fields else (status,)
+        labels = activity.labels.get(key)
+        if labels is None:
+            money = {"currency": currency, "cost_kind": cost_kind} if "cost" in fields else {}
+            labels = {"backend": backend, "status": status, **money}
+            if len(activity.labels) < _LABELS_REMEMBERED:
+                activity.labels[key] = labels
+        self._publish(Record("circuit", at, None, fields, labels))
+        self.alerts.execution(fields, backend, status, currency, time.perf_counter())
+
+    def job(self, backend: str, before: str | None, after: str | None) -> None:
+        """A job on a backend goes from one status to another: ``queued``, ``running``, or None where it is none."""
+        with self.lock:
+            self.take_in()
             backend, activity = self._activity(backend)
-            activity.count(fields, status)
-            if "cost" in fields:
-                self._spend(activity, currency, cost_kind, fields["cost"])
-            key = (status, currency, cost_kind) if "cost" in fields else (status,)
-            labels = activity.labels.get(key)
-            if labels is None:
-                money = {"currency": currency, "cost_kind": cost_kind} if "cost" in fields else {}
-                labels = {"backend": backend, "status": status, **money}
-                if len(activity.labels) < _LABELS_REMEMBERED:
-                    activity.labels[key] = labels
-            record = Record("circuit", time.time(), step, fields, labels)
-            self._publish(record)
-            self.alerts.execution(fields, backend, status, currency, time.perf_counter())
+            for status, change in ((before, -1), (after, 1)):
+                if status is not None:
+                    activity.jobs[status] += change
+            if before is None and after is not None:
+                self.alerts.job_began(backend)
+            elif before is not None and after is None:
+                self.alerts.job_ended(backend)
+
+    def waited(self, seconds: float) -> None:
+        """A job has waited for so long, and may still wait: the alert ``queue_time_limit`` is judged by it."""
+        with self.lock:
+            self.alerts.board.see("queue_time_limit", seconds, time.perf_counter())
+
+    def transpilation(self, seconds: float, before: Mapping[str, float], after: Mapping[str, float]) -> None:
+        """Take in that circuits were made ready for a backend, with the facts of the largest, before and after."""
+        with self.lock:
+            self.transpilations[0] += 1
+            self.transpilations[1] += seconds
+            fields = {"transpilation_time": seconds}
+            for kind, facts in (("before", before), ("after", after)):
+                for name in TRANSPILED_FACTS:
+                    if name in facts:
+                        self.transpiled[name, kind] = fields[f"{name}_{kind}"] = facts[name]
+            self._publish(Record("transpilation", time.time(), None, fields))
+
+    def bill(self, cost: float, backend: str, currency: str, estimated: float | None = None) -> None:
+        """Take in what a provider has billed for executions that were counted before.
+
+        It takes the place of what was estimated or reported of them: of ``estimated``, or of all there was on that
+        backend in that currency since the last bill.
+        """
+        with self.lock:
+            self.take_in()
+            backend, activity = self._activity(backend)
+            replaced = activity.settle(currency, estimated)
+            self._spend(activity, currency, "billed", cost)
+            labels = {"backend": backend, "currency": currency, "cost_kind": "billed"}
+            self._publish(Record("circuit", time.time(), None, {"cost": cost}, labels))
+            self.alerts.bill(cost - replaced, currency, time.perf_counter())
 
     def circuit_values(self, backend: str, step: int | None, fields: Mapping[str, float]) -> None:
         """Take in facts of a circuit that was not executed."""
@@ -310,6 +421,7 @@ class Run:
     def look_at_alerts(self) -> None:
         """Judge what time changes: training that stands still, values that are held no longer."""
         with self.lock:
+            self.take_in()
             self.alerts.look(time.perf_counter(), self._last_step_clock, self.latest)
 
     def refresh_alerts(self) -> None:
@@ -350,6 +462,13 @@ class Run:
             return {"run_id": self.run_id, "experiment": self.experiment, "step": self.step_number, "loss": loss}
 
     @property
+    def circuits(self) -> dict[str, Activity]:
+        """What the run did on each backend, by its name."""
+        if self._soon:
+            self.take_in()
+        return self._circuits
+
+    @property
     def is_held_here(self) -> bool:
         """Whether the calling thread is inside the lock already, as a signal handler may find itself."""
         return bool(self.lock._is_owned())  # type: ignore[attr-defined]  # what threading.Condition asks, too
@@ -380,12 +499,12 @@ class Run:
         self._put(record)
 
     def _activity(self, backend: str) -> tuple[str, Activity]:
-        activity = self.circuits.get(backend)
+        activity = self._circuits.get(backend)
         if activity is None:
-            if len(self.circuits) >= _BACKENDS_AT_MOST and backend != _OTHER:
+            if len(self._circuits) >= _BACKENDS_AT_MOST and backend != _OTHER:
                 self.reject_series("quantum_circuit_*", _BACKENDS_AT_MOST)
                 return self._activity(_OTHER)
-            activity = self.circuits[backend] = Activity(
+            activity = self._circuits[backend] = Activity(
                 Buckets(self.settings.execution_duration_buckets), Buckets(self.settings.queue_duration_buckets)
             )
         return backend, activity

@@ -126,7 +126,7 @@ def _break_a_backend(monitor: QuantumMonitor) -> None:
 @pytest.mark.parametrize(
     ("where", "breaks"),
     [
-        ("collect_run", lambda monitor: setattr(monitor._run, "circuits", None)),
+        ("collect_run", lambda monitor: setattr(monitor._run, "_circuits", None)),
         ("collect_backend", _break_a_backend),
         ("collect_machine", lambda monitor: setattr(monitor._exporter.machine, "latest", None)),
     ],

@@ -183,6 +183,6 @@ def test_a_run_with_one_backend_costs_at_most_150_series(monitor: QuantumMonitor
         name for name, _ in of_the_run
     }
     assert not missing
-    assert len(of_the_backend) == 11
+    assert len(of_the_backend) == 12
     assert len(of_the_run) + len(of_the_backend) <= 150
     assert len(set(page) - set(before) - set(of_the_run) - set(of_the_backend)) <= 20  # self metrics that appeared

@@ -57,6 +57,12 @@ def train(monitor: QuantumMonitor, step: int) -> None:
     monitor.log_circuit_execution(
         CIRCUIT, execution_time=0.5, cost=0.125, backend_info={"name": "chip", "currency": "EUR"}, status="failed"
     )
+    run = monitor.active_run  # what automatic instrumentation tells it
+    assert run is not None
+    run.execution({"billed_time": 0.25}, backend="chip", status="success", currency="EUR", cost_kind="estimated")
+    run.transpilation(0.125, {"depth": 2.0, "two_qubit_gates": 2.0}, {"depth": 6.0, "two_qubit_gates": 3.0})
+    if not run.circuits["chip"].jobs:
+        run.job("chip", None, "queued")
     monitor.log_backend_status(
         "simulator", up=True, pending_jobs=3, error_rates={"1q": 0.001, "2q": 0.01}, qubits=4, volume=16,
         t1=[0.0001], t2=[0.00005], calibration_time=time.time(), utilization=0.75,

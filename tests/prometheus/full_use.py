@@ -44,6 +44,12 @@ def log_everything(monitor: QuantumMonitor, *, run: str = "bond-0.74", backend: 
         CIRCUIT, execution_time=0.25, queue_time=20.0, cost=0.5, backend_info=backend, shots=1_000
     )
     monitor.log_circuit_execution(CIRCUIT, execution_time=4.0, cost=0.25, backend_info=backend, status="failed")
+    active = monitor.active_run  # what automatic instrumentation tells it
+    assert active is not None
+    active.execution({"billed_time": 2.0}, backend=backend, status="success", currency="USD", cost_kind="estimated")
+    active.job(backend, None, "queued")
+    active.job(backend, "queued", "running")
+    active.transpilation(0.5, {"depth": 2.0, "two_qubit_gates": 2.0}, {"depth": 6.0, "two_qubit_gates": 3.0})
     monitor.log_backend_status(
         backend, up=True, pending_jobs=3, error_rates={"1q": 0.001, "2q": 0.01, "readout": 0.02}, qubits=4, volume=16,
         t1=[0.0001, 0.0002, 0.0003], t2=[0.00005], calibration_time=datetime(2026, 1, 2, tzinfo=timezone.utc),

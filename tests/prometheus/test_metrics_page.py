@@ -143,6 +143,7 @@ def settled(text: str) -> str:
     for of, word in (
         (r"quantum_run_(start|end)_timestamp_seconds", "<time>"),
         (r"quantum_training_last_step_timestamp_seconds", "<time>"),
+        (r"quantum_backend_last_report_timestamp_seconds", "<time>"),
         (r"quantum_training_step_duration_seconds_sum", "<seconds>"),
         (r'quantum_alert_value\{alert="(cpu|memory)_high"\}', "<ratio>"),
         (r"quantum_training_step_duration_seconds_bucket{[^}]*le=\"[0-9.]+\"[^}]*", "<count>"),

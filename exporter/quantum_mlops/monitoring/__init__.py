@@ -8,5 +8,14 @@ as Python's import rules have it; `from quantum_monitor import ...` works there 
 
 from __future__ import annotations
 
-from quantum_monitor import *  # noqa: F403  everything public, and nothing that this file would have to list again
+from typing import TYPE_CHECKING, Any
+
+import quantum_monitor
 from quantum_monitor import __all__ as __all__
+
+if TYPE_CHECKING:
+    from quantum_monitor import *  # noqa: F403  everything public, and nothing to list again
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(quantum_monitor, name)  # one by one: a star would load the parts that few programs need

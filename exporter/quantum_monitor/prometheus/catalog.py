@@ -149,6 +149,17 @@ CIRCUIT = (
     _circuit("two_qubit_gates", "Gates on two qubits of the latest circuit."),
     _circuit("qubits", "Qubits of the latest circuit."),
     Metric("quantum_circuit_shots_total", "counter", Scope.CIRCUIT, "Shots taken.", "", (), "circuit", "shots"),
+    Metric("quantum_circuit_jobs", "gauge", Scope.CIRCUIT, "Jobs sent and not finished, by status: queued or running.",
+           "", ("status",)),
+    Metric("quantum_circuit_billed_seconds_total", "counter", Scope.CIRCUIT,
+           "Time on the quantum processor that the provider says it bills.", "seconds", (), "circuit", "billed_time"),
+    Metric("quantum_transpilation_duration_seconds", "summary", Scope.RUN,
+           "Time that circuits took to be transpiled for a backend.", "seconds", (), "transpilation",
+           "transpilation_time"),
+    Metric("quantum_transpilation_depth", "gauge", Scope.RUN,
+           "Depth of the circuit transpiled last, of several the deepest, by kind: before and after.", "", ("kind",)),
+    Metric("quantum_transpilation_two_qubit_gates", "gauge", Scope.RUN,
+           "Gates on two qubits of the circuit transpiled last, by kind: before and after.", "", ("kind",)),
     Metric("quantum_cost_total", "counter", Scope.CIRCUIT,
            "Money spent, in the currency of the label; kind tells a reported, an estimated and a billed sum apart.",
            "", ("currency", "kind"), "circuit", "cost"),
@@ -167,6 +178,8 @@ BACKEND = (
     _backend("t2_seconds", "t2", "Median dephasing time T2 over the qubits.", "seconds"),
     _backend("calibration_timestamp_seconds", "calibration_time", "When the backend was last calibrated, Unix time.",
              "seconds"),
+    _backend("last_report_timestamp_seconds", "last_report", "When the backend was last reported on, Unix time: "
+             "what is shown of it was true then.", "seconds"),
     _backend("utilization_ratio", "utilization", "Share of its time that the backend is busy.", "ratio"),
 )  # fmt: skip
 
@@ -254,8 +267,8 @@ _CHAPTERS = (
     ("Run", "What a run is and how it stands.", RUN),
     ("Training", "From `log_training_step`, or `log_metrics` with a known name.", TRAINING),
     ("State", "From `log_quantum_state`. Qubit 0 is the most significant in a bare state vector.", STATE),
-    ("Circuits and cost", "From `log_circuit_execution`.", CIRCUIT),
-    ("Backends", "From `log_backend_status`: facts of a machine, whichever run asked for them.", BACKEND),
+    ("Circuits and cost", "From `log_circuit_execution`, and from automatic instrumentation.", CIRCUIT),
+    ("Backends", "From `log_backend_status` and from polling: facts of a machine, whichever run asked.", BACKEND),
     ("Your own", "Any other name in `log_metrics`, and plug-in metrics.", CUSTOM),
     (
         "Alerts",

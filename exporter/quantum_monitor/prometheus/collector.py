@@ -39,13 +39,18 @@ _KNOWN_DROPS = dict.fromkeys(
     [
         *(("store", reason) for reason in ("queue_full", "forked")),
         ("entropies", "budget"),
+        ("circuit_facts", "budget"),
+        ("executions", "run_ended"),
+        ("jobs", "too_many"),
         *(("artifacts", reason) for reason in ("queue_full", "no_disk", "failed", "closed", "forked")),
         *(("alerts", reason) for reason in ("queue_full", "refused", "undelivered", "closed")),
     ],
     0,
 )
-_KNOWN_KINDS = dict.fromkeys(["training", "state", "circuit", "backend", "system", "custom", "alert"], 0)
-_KNOWN_PLACES = dict.fromkeys(["store", *LOG_CALLS], 0)
+_KNOWN_KINDS = dict.fromkeys(
+    ["training", "state", "circuit", "transpilation", "backend", "system", "custom", "alert"], 0
+)
+_KNOWN_PLACES = dict.fromkeys(["store", "backends", "jobs", *LOG_CALLS], 0)
 
 
 class Tally:
@@ -165,6 +170,7 @@ def _show_run(run: Run, page: _Page) -> None:
         circuits = {backend: activity.copy() for backend, activity in run.circuits.items()}
         status = run.status
         alerts = list(run.alerts.board.rows())
+        transpilations, transpiled = tuple(run.transpilations), run.transpiled.copy()
     page.show("quantum_run_info", 1, {**labels, "run_id": run.run_id, **run.facts})
     for name in catalog.RUN_STATUSES:
         page.show("quantum_run_status", float(name == status), {**labels, "status": name})
@@ -174,6 +180,11 @@ def _show_run(run: Run, page: _Page) -> None:
         page.histogram("quantum_training_step_duration_seconds", durations, labels)
     for name, value in custom.items():
         page.show("quantum_custom_metric", value, {**labels, "name": name})
+    if transpilations[0]:
+        for suffix, value in zip(("_count", "_sum"), transpilations, strict=True):
+            page.show("quantum_transpilation_duration_seconds", value, labels, suffix=suffix)
+    for (name, kind), value in transpiled.items():
+        page.show(f"quantum_transpilation_{name}", value, {**labels, "kind": kind})
     for backend, activity in circuits.items():
         _show_activity(activity, {**labels, "backend": backend}, page)
     _show_alerts(labels, alerts, page)
@@ -210,6 +221,14 @@ def _show_activity(activity: Activity, labels: Labels, page: _Page) -> None:
             page.show(name, activity.latest[field], labels)
     if activity.shots is not None:
         page.show("quantum_circuit_shots_total", activity.shots, labels)
+    for status, jobs in activity.jobs.items():
+        page.show("quantum_circuit_jobs", jobs, {**labels, "status": status})
+    if activity.billed_time is not None:
+        page.show("quantum_circuit_billed_seconds_total", activity.billed_time, labels)
+    _show_costs(activity, labels, page)
+
+
+def _show_costs(activity: Activity, labels: Labels, page: _Page) -> None:
     for (currency, kind), (spent, last) in activity.costs.items():
         money = {**labels, "currency": currency, "kind": kind}
         page.show("quantum_cost_total", spent, money)

@@ -216,6 +216,7 @@ class Exporter:
                     return
                 status = self._backends[key] = BackendStatus(labels, SharedAlerts("backend", labels, system, keep))
             status.latest.update(fields)
+            status.latest["last_report"] = time.time()
             for operation, ratio in error_ratios.items():
                 if operation in status.error_ratios or len(status.error_ratios) < _OPERATIONS_AT_MOST:
                     status.error_ratios[operation] = ratio

@@ -11,7 +11,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,7 @@ class RunStore:
     Attributes:
         directory: the run's directory.
         in_memory: whether the records are kept in memory because the directory could not be written.
+        before_writing: called by the thread before it writes: whoever holds something back can hand it over then.
         states: takes the states of the run, see `StateKeeper.offer`. They are written once a second, by ``flush`` and
             by ``close``.
 
@@ -90,6 +91,7 @@ class RunStore:
             **runfile.plain(info),
             "writer": runfile.this_writer(),
         }
+        self.before_writing: Callable[[], None] = lambda: None
         self._described: deque[dict[str, Any]] = deque()  # what the thread has not merged into the description yet
         self._info_changed = False
         self._batch: blocks.Batch | None = None
@@ -253,6 +255,7 @@ class RunStore:
 
         So a run that reads as completed has all of its records.
         """
+        self.before_writing()
         self._merge_descriptions()
         waiting = len(self._queue)
         while self._batch or waiting > 0:
