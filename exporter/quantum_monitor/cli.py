@@ -1,4 +1,4 @@
-"""The command line: ``quantum-monitor demo | dashboard | report | compare | export | sync | clean | check | ...``."""
+"""The command line: ``quantum-monitor demo | run | estimate | dashboard | report | compare | export | ...``."""
 
 from __future__ import annotations
 
@@ -7,11 +7,21 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from quantum_monitor import cli_assets, cli_compare, cli_dashboard, cli_report, cli_stack, cli_sync
+from quantum_monitor import (
+    cli_assets,
+    cli_compare,
+    cli_dashboard,
+    cli_estimate,
+    cli_report,
+    cli_run,
+    cli_stack,
+    cli_sync,
+    cli_watch_job,
+)
 from quantum_monitor._version import __version__
 from quantum_monitor.cli_common import (
     FAILED,
@@ -57,7 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         status: int = arguments.run_command(arguments)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by whoever started us
+            sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read the output has had enough. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -75,7 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         complain(error)
         return FAILED
-    return status
+    script: Callable[[], int] | None = getattr(arguments, "script", None)  # of `run`: what it raises is its own
+    return status if script is None else script()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -92,6 +104,9 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--storage", type=Path, metavar="DIR", help="folder that the runs are kept in")
     demo.set_defaults(run_command=_demo)
 
+    cli_run.add_command(commands)
+    cli_estimate.add_command(commands)
+    cli_watch_job.add_command(commands)
     cli_dashboard.add_command(commands)
     cli_report.add_command(commands)
     cli_compare.add_command(commands)

@@ -36,8 +36,9 @@ def whole(low: int, high: int = 1_000_000_000) -> Callable[[str], int]:
 
 
 def complain(reason: object) -> None:
-    """Say what went wrong, in one line on stderr."""
-    print(f"{PROGRAM}: {shown(reason)}", file=sys.stderr)
+    """Say what went wrong, in one line on stderr, where there is one."""
+    if sys.stderr is not None:
+        print(f"{PROGRAM}: {shown(reason)}", file=sys.stderr)
 
 
 def shown(text: object) -> str:

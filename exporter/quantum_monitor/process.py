@@ -13,27 +13,43 @@ if TYPE_CHECKING:
 
 OPEN: list[QuantumMonitor] = []
 
+_ending: str | None = None
+
 
 def current_monitor() -> QuantumMonitor | None:
     """The monitor whose run is active; of several the one constructed last; None without one."""
     return next((monitor for monitor in reversed(OPEN) if monitor.is_running), None)
 
 
-def _close_all() -> None:
-    """End what is still open when the interpreter exits: as failed if an exception is what ends it."""
-    # In an interactive session the last error may be hours old, and never what ends it.
-    error = None if hasattr(sys, "ps1") else getattr(sys, "last_value", None)
+def end_as(status: str) -> None:
+    """Have what is open at exit end so: whoever ran the script has seen how it ended."""
+    global _ending  # noqa: PLW0603 - a process ends once
+    _ending = status
+
+
+def close_all(status: str | None = None) -> None:
+    """End what is still open, as the process ends unless a status is given."""
+    status = status or _ending or _status_at_exit()
     for monitor in OPEN.copy():
-        if error is not None:
-            monitor.end_run("stopped" if isinstance(error, KeyboardInterrupt) else "failed")
+        if status != "completed":
+            monitor.end_run(status)
         with contextlib.suppress(KeyboardInterrupt):  # whoever does not want to wait for the last scrape
             monitor.close()
 
 
+def _status_at_exit() -> str:
+    """Failed if an exception is what ends the interpreter; a `sys.exit` leaves no trace."""
+    # In an interactive session the last error may be hours old, and never what ends it.
+    error = None if hasattr(sys, "ps1") else getattr(sys, "last_value", None)
+    if error is None:
+        return "completed"
+    return "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+
+
 def close_at_exit() -> None:
     """Have monitors closed at exit, before what was registered up to now: a target goes after its last scrape."""
-    atexit.unregister(_close_all)
-    atexit.register(_close_all)
+    atexit.unregister(close_all)
+    atexit.register(close_all)
 
 
 def close_at_the_end_of_a_worker() -> None:
@@ -43,7 +59,7 @@ def close_at_the_end_of_a_worker() -> None:
         return
     from multiprocessing.util import Finalize
 
-    Finalize(None, _close_all, exitpriority=0)
+    Finalize(None, close_all, exitpriority=0)
 
 
 def _after_fork() -> None:
