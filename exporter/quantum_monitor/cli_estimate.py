@@ -38,8 +38,8 @@ def add_command(commands: Commands) -> None:
     parser = commands.add_parser(
         "estimate", help="say what a circuit or a training will cost, before it runs",
         description="Estimates from public prices, each with its source and date; no bill, and no network. Without "
-        "--backend: all backends with a price, cheapest first. Gates are counted as they stand in the file: give the "
-        "circuit as the backend executes it.",
+        "--backend: all backends with a price that run gates, cheapest first. Gates are counted as they stand in the "
+        "file: give the circuit as the backend executes it.",
     )  # fmt: skip
     parser.add_argument("circuit", type=Path, nargs="?", metavar="CIRCUIT", help="OpenQASM 2 or 3")
     parser.add_argument("--gates", type=whole(0), metavar="N", help="its gates, where there is no file")
@@ -93,7 +93,8 @@ def _estimate(arguments: argparse.Namespace) -> int:
     if arguments.format == "json":
         print(json.dumps(_as_json(told, lacking, training, arguments.budget), indent=2, ensure_ascii=True))
     elif arguments.backend is None:
-        _print_table(told, lacking, training, arguments.budget)
+        analog = [price.name for price in tables.prices if price.analog]
+        _print_table(told, lacking, analog, training, arguments.budget)
     else:
         _print_one(told[0], arguments.backend, training, arguments.budget)
     return 0
@@ -139,7 +140,7 @@ def _training(arguments: argparse.Namespace) -> _Training:
 
 
 def _one(tables: PriceTables, backend: str, fields: dict[str, float], training: _Training) -> Estimate:
-    from quantum_monitor.costs.estimates import of_fields
+    from quantum_monitor.costs.estimates import lacking, of_fields
     from quantum_monitor.costs.local import is_local
 
     price = tables.find(backend)
@@ -150,21 +151,25 @@ def _one(tables: PriceTables, backend: str, fields: dict[str, float], training: 
             f"no price is known for {backend!r}; leave out --backend to see what is known, or give a table of your own "
             "with --prices (docs/costs.md)"
         )
-    try:
-        return of_fields(price, fields, training.steps * training.circuits)
-    except ValueError as error:
-        raise FailureError(str(error)) from error
+    if price.analog and "gates" in fields:
+        raise FailureError(f"{backend} is an analog device, which runs no circuits of gates; give --shots alone")
+    missing = lacking(price, fields)
+    if missing:
+        raise FailureError(f"the price {price.name} ({price.model.name}) takes {_options(missing)}")
+    return of_fields(price, fields, training.steps * training.circuits)
 
 
 def _all(
     tables: PriceTables, fields: dict[str, float], training: _Training
 ) -> tuple[list[Estimate], dict[str, tuple[str, ...]]]:
-    """An estimate for each price, cheapest first in each currency; and what others lack."""
+    """An estimate for each price of gates, cheapest first in each currency; and what others lack."""
     from quantum_monitor.costs.estimates import lacking, of_fields
 
     told: list[Estimate] = []
     wanting: dict[str, tuple[str, ...]] = {}
     for price in tables.prices:
+        if price.analog:
+            continue
         missing = lacking(price, fields)
         if missing:
             wanting[price.name] = missing
@@ -198,7 +203,11 @@ def _print_one(told: Estimate, backend: str, training: _Training, budget: float 
 
 
 def _print_table(
-    told: list[Estimate], lacking: dict[str, tuple[str, ...]], training: _Training, budget: float | None
+    told: list[Estimate],
+    lacking: dict[str, tuple[str, ...]],
+    analog: list[str],
+    training: _Training,
+    budget: float | None,
 ) -> None:
     print("Estimates, not bills, cheapest first; amounts of several currencies do not compare.")
     head = ("each", "total", "", "price", "by", "as of") + (("steps",) if budget is not None else ())
@@ -222,8 +231,9 @@ def _print_table(
         )
         print(shown("  ".join(cells).rstrip()))
     for name, missing in lacking.items():
-        options = ", ".join(f"--{field.replace('_', '-')}" for field in missing)
-        print(shown(f"not told: {name}, which takes {options}"))
+        print(shown(f"not told: {name}, which takes {_options(missing)}"))
+    if analog:
+        print(shown(f"left out: {', '.join(analog)}: analog devices, which run no circuits of gates"))
 
 
 def _as_json(
@@ -251,6 +261,10 @@ def _as_json(
         ],
         "not_told": {name: list(missing) for name, missing in lacking.items()},
     }
+
+
+def _options(fields: tuple[str, ...]) -> str:
+    return ", ".join(f"--{field.replace('_', '-')}" for field in fields)
 
 
 def _counted(steps: int | None, what: str = "") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 from quantum_monitor.cli_common import FAILED, INTERRUPTED, Commands, complain, shown, whole
@@ -64,8 +65,19 @@ def _watch_job(arguments: argparse.Namespace) -> int:
             monitor.close()
     if watch.over:
         return 0 if watch.completed else FAILED
-    print("Watching has ended; the jobs go on.")
+    print("Watching has ended; the jobs go on. To watch them further:")
+    print(shown(_command(watch.open, arguments)), flush=True)
     return INTERRUPTED
+
+
+def _command(jobs: list[str], arguments: argparse.Namespace) -> str:
+    """The command that goes on."""
+    options = ("experiment", "name", "storage", "port", "config")
+    given = [word for option in options if (value := getattr(arguments, option)) is not None
+             for word in (f"--{option}", str(value))]  # fmt: skip
+    if arguments.interval != _INTERVAL:
+        given += ["--interval", str(arguments.interval)]
+    return shlex.join(["quantum-monitor", "watch-job", *jobs, *given])
 
 
 def _name(jobs: list[str]) -> str:

@@ -148,9 +148,22 @@ def execution(run: Run, circuit: Any, amounts: Mapping[str, Any], backend_info: 
     run.execution(fields, backend=backend, status=outcome, currency=currency, cost_kind="reported")
 
 
+def _known_label(run: Run, backend: str) -> str:
+    """The label that the run has for a backend: providers write ``Forte 1``, and ``Forte-1`` at the end of an ARN."""
+    if backend in run.circuits:
+        return backend
+    alike = [known for known in run.circuits if _plain(known) == _plain(backend)]
+    return alike[0] if len(alike) == 1 else backend
+
+
+def _plain(backend: str) -> str:
+    return backend.rsplit("/", 1)[-1].replace(" ", "-").lower()
+
+
 def bill(run: Run, cost: Any, backend_info: Any, currency: Any, estimated: Any) -> None:
     """Log what a provider has billed; see `QuantumMonitor.log_bill`."""
     backend = usable(_backend_name, backend_info, "backend_info") or "unknown"
+    backend = _known_label(run, backend)
     run.bill(_amount(cost, "cost"), backend, label_value(currency), usable(_amount, estimated, "estimated"))
 
 

@@ -9,6 +9,7 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -128,12 +129,11 @@ def test_a_service_that_fails_at_first_is_asked_again(service: BraketService) ->
     mending.join()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send here")
-def test_ctrl_c_ends_the_watching_and_until_then_the_queue_is_seen(service: BraketService, tmp_path: Path) -> None:
-    service.tasks[TASK] = [task("QUEUED")]  # since the first of January: longer than any limit
-    arguments = ["watch-job", TASK, "--port", "0", "--storage", str(tmp_path / "kept")]
+@contextmanager
+def _watching(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The command as a process of its own, and the address of its metrics."""
     with subprocess.Popen(
-        [sys.executable, "-m", "quantum_monitor.cli", *arguments],
+        [sys.executable, "-m", "quantum_monitor", "watch-job", "--port", "0", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -141,19 +141,72 @@ def test_ctrl_c_ends_the_watching_and_until_then_the_queue_is_seen(service: Brak
     ) as process:
         assert process.stdout is not None
         try:
-            url = process.stdout.readline().split()[2]
-            eventually(lambda: '="queued"' in _ones(url, "quantum_circuit_jobs"))
-            eventually(lambda: 'alert="queue_time_limit"' in _ones(url, "quantum_alert_firing"))
-            process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=60)
+            yield process, process.stdout.readline().split()[2]
         finally:
             process.kill()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send here")
+def test_ctrl_c_ends_the_watching_and_until_then_the_queue_is_seen(service: BraketService) -> None:
+    service.tasks[TASK] = [task("QUEUED")]  # since the first of January: longer than any limit
+    with _watching(TASK, "--storage", "kept", "--experiment", "queued work") as (process, url):
+        eventually(lambda: '="queued"' in _ones(url, "quantum_circuit_jobs"))
+        eventually(lambda: 'alert="queue_time_limit"' in _ones(url, "quantum_alert_firing"))
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "the jobs go on" in out
-    assert f"quantum-monitor watch-job {TASK}" in err
+    further = f"quantum-monitor watch-job {TASK} --experiment 'queued work' --storage kept --port 0"
+    assert out.splitlines()[-2:] == ["Watching has ended; the jobs go on. To watch them further:", further]
     run = _only_run()
     assert run.info["status"] == "stopped"
     assert _executions(run) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send here")
+def test_ctrl_c_before_any_answer_names_the_jobs_all_the_same(service: BraketService) -> None:
+    service.hung.set()
+    with _watching(TASK, OTHER, "--storage", "kept") as (process, _):
+        eventually(lambda: service.asked >= 1)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out.splitlines()[-1] == f"quantum-monitor watch-job {TASK} {OTHER} --storage kept --port 0"
+    assert find_runs(Path("kept")) == []
+
+
+def test_the_gauge_has_what_is_open_and_after_a_kill_the_same_command_goes_on(service: BraketService) -> None:
+    service.tasks[TASK] = [task("QUEUED"), task("COMPLETED", endedAt=ENDED)]
+    service.tasks[OTHER] = [{**task("RUNNING"), "quantumTaskArn": OTHER}]
+    with _watching(TASK, OTHER, "--storage", "kept", "--interval", "1") as (process, url):
+        assert process.stdout is not None
+        lines = iter(process.stdout)
+        assert next(line for line in lines if f"{TASK}: completed" in line)
+        jobs = 'quantum_circuit_jobs{backend="Forte 1"'
+        eventually(lambda: '="running"' in _ones(url, "quantum_circuit_jobs"))
+        assert _value(url, jobs, 'status="queued"') == 0.0
+        assert _value(url, jobs, 'status="running"') == 1.0
+        process.kill()
+        process.communicate(timeout=60)
+    service.tasks[OTHER] = [{**task("COMPLETED", endedAt=ENDED), "quantumTaskArn": OTHER}]
+    assert _watch(TASK, OTHER) == 0
+    runs = [StoredRun(directory) for directory in find_runs(Path("kept"))]
+    assert max(len(_executions(run)) for run in runs) == 2  # the killed one may have lost its last second
+
+
+def test_an_id_that_is_hostile_is_one_sentence(service: BraketService, capsys: pytest.CaptureFixture[str]) -> None:
+    assert service.tasks == {}
+    assert _watch("$(reboot)\x1b[2J\n; rm -rf /", "") == 1
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 2
+    assert "\x1b" not in err
+    assert service.asked == 0
+
+
+def _value(url: str, series: str, label: str) -> float:
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        lines = answer.read().decode().splitlines()
+    (line,) = (line for line in lines if line.startswith(series) and label in line)
+    return float(line.rsplit(" ", 1)[1])
 
 
 def _ones(url: str, metric: str) -> str:

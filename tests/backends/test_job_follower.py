@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from braket.aws import AwsQuantumTask
+from braket.aws import AwsDevice, AwsQuantumTask
 from braket.circuits import Circuit
 from braket.devices import LocalSimulator
 from qiskit import QuantumCircuit
 
+from quantum_monitor import QuantumMonitor, instrument, uninstrument
 from quantum_monitor.backends import CannotFollowError, Follower, JobFacts, UnknownJobError, read_job
 from quantum_monitor.backends.lookup import reader_of_job
 from quantum_monitor.faults import FAULTS
 from tests.backends.loopback_braket import DEVICE, TASK, BraketService, braket_service, device, ionq, task
+from tests.frameworks.loopback_tasks import task_service
 from tests.server_process import eventually
 
 CREATED = 1767225600.0
@@ -283,3 +286,24 @@ def test_a_clock_that_is_behind_the_providers_makes_no_negative_times() -> None:
     assert facts.waited(now=CREATED - 5) == 0
     assert facts.waited(now=CREATED + 5) == 5
     assert JobFacts("a", "ibm", "running", created=CREATED).waited() is None
+
+
+def test_a_job_of_the_program_that_waits_is_seen_by_the_alert_before_its_end(
+    monkeypatch: pytest.MonkeyPatch, new_monitor: Callable[..., QuantumMonitor]
+) -> None:
+    with task_service(monkeypatch) as service:
+        service.life = ("QUEUED",)  # since the first of January
+        run = new_monitor(backend_poll_interval=0).start_run("a").active_run
+        assert run is not None
+        instrument("braket")
+        try:
+            task = AwsDevice(DEVICE).run(Circuit().h(0).cnot(0, 1), shots=1, poll_interval_seconds=0.01)
+            limit = run.alerts.board.entries["queue_time_limit"].state
+            eventually(lambda: limit.firing)
+            assert limit.present == pytest.approx(time.time() - CREATED, abs=60)
+            task.cancel()
+            eventually(lambda: limit.present == 0.0)  # nobody waits any more
+            assert +run.circuits["Forte 1"].executions == {"cancelled": 1}
+        finally:
+            uninstrument()
+    gc.collect()

@@ -47,7 +47,7 @@ def test_what_would_break_the_budget_raises_with_numbers_and_the_mend(run: Run, 
         budget.check(run, 1.75, "USD", what="1 circuit on Garnet")
     error = raised.value
     assert (error.budget, error.spent, error.needed, error.currency) == (10.0, 9.0, 1.75, "USD")
-    assert "1 circuit on Garnet is estimated at 1.75; it was not run" in str(error)
+    assert "what was about to run (1 circuit on Garnet) is estimated at 1.75; it was not run" in str(error)
     assert 'set_threshold("cost_budget", 10.75)' in str(error)
 
 
@@ -55,6 +55,16 @@ def test_the_exception_travels_to_another_process() -> None:
     error = BudgetExceeded("no", budget=1.0, spent=2.0, needed=3.0, currency="USD")
     for again in (pickle.loads(pickle.dumps(error)), copy.copy(error)):  # noqa: S301 - our own
         assert (str(again), again.budget, again.spent, again.needed, again.currency) == ("no", 1.0, 2.0, 3.0, "USD")
+
+
+@pytest.mark.parametrize("name", ["Forte 1", "Forte-1", "arn:aws:braket:us-east-1::device/qpu/ionq/Forte-1"])
+def test_a_bill_finds_its_backend_by_any_of_its_names(
+    name: str, monitor: QuantumMonitor, run: Run, spend: Spend
+) -> None:
+    spend(8.0, backend="Forte 1")
+    spend(0.5, backend="Forte Enterprise 1")
+    monitor.log_bill(7.0, backend_info=name)
+    assert budget.spent(run) == {"USD": 7.5}
 
 
 def test_a_monitor_says_whether_the_budget_is_broken(monitor: QuantumMonitor, spend: Spend) -> None:
@@ -157,7 +167,7 @@ def test_money_is_set_aside_until_an_execution_is_counted(run: Run, spend: Spend
     fields = [{"shots": 1000.0}] * 3
     amounts = budget.set_aside(run, "Garnet", fields)
     assert amounts == {"USD": pytest.approx(5.25)}
-    with pytest.raises(BudgetExceeded, match=r"5\.25 more are on their way, and 3 circuits on Garnet"):
+    with pytest.raises(BudgetExceeded, match=r"5\.25 more are on their way, .*\(3 circuits on Garnet\)"):
         budget.set_aside(run, "Garnet", fields)
     spend(1.0)
     budget.give_back(run, amounts)
@@ -197,11 +207,24 @@ def test_what_only_time_tells_is_expected_to_cost_what_it_did_last(run: Run, spe
         budget.set_aside(run, "ibm-flex", [{"shots": 100.0}], label="ibm_fez")
 
 
+def test_one_that_failed_and_cost_nothing_does_not_make_the_next_one_free(run: Run, spend: Spend) -> None:
+    spend(4.0, backend="ibm_fez")
+    run.execution({"cost": 0.0}, backend="ibm_fez", status="cancelled", currency="USD", cost_kind="estimated")
+    assert budget.set_aside(run, "ibm_fez", [{"shots": 100.0}]) == {"USD": 4.0}
+
+
+def test_thousandths_are_told_as_such(new_monitor: Callable[..., QuantumMonitor]) -> None:
+    monitor = new_monitor(alert_config={"cost_budget": 0.004})
+    monitor.start_run("a")
+    with pytest.raises(BudgetExceeded, match=r"cost_budget is 0\.004: 0\.00 USD are spent, .* estimated at 0\.00625"):
+        monitor.check_budget(0.00625)
+
+
 def test_what_has_no_price_runs_until_the_budget_is_broken(run: Run, spend: Spend) -> None:
     spend(10.0)
     assert budget.set_aside(run, "nobody's", [{}]) == {}
     spend(0.1)
-    with pytest.raises(BudgetExceeded, match="whose price is not known"):
+    with pytest.raises(BudgetExceeded, match=r"\(1 circuit on nobody's\) has no known price"):
         budget.set_aside(run, "nobody's", [{}])
 
 

@@ -99,6 +99,19 @@ def test_without_a_backend_all_are_told_cheapest_first_in_each_currency(
     assert "not told: braket-sv1, which takes --seconds" in table
 
 
+def test_analog_devices_are_left_out_of_the_table_and_run_no_circuit(
+    bell: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run(bell, "--shots", "100", "--seconds", "1") == 0
+    told = capsys.readouterr().out
+    assert "left out: azure-pasqal-fresnel, braket-quera-aquila: analog devices, which run no circuits" in told
+    assert told.count("aquila") == told.count("fresnel") == 1
+    with pytest.raises(FailureError, match="Aquila is an analog device"):
+        _run(bell, "--shots", "100", "--backend", "Aquila")
+    assert _run("--shots", "100", "--backend", "Aquila") == 0
+    assert "1.30 USD" in capsys.readouterr().out
+
+
 def test_a_budget_that_is_a_whole_number_of_steps_affords_them_all(
     bell: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,8 +150,8 @@ def test_prices_of_ones_own_are_taken(bell: str, tmp_path: Path, capsys: pytest.
     [
         (("--backend", "nobody's", "--shots", "1"), 'no price is known for "nobody\'s"'),
         (("--backend", "default.qubit", "--shots", "1"), "a simulator on your machine"),
-        (("--backend", "ibm_fez", "--shots", "1"), "seconds: not known"),
-        (("--backend", "Garnet"), "shots: not known"),
+        (("--backend", "ibm_fez", "--shots", "1"), "takes --seconds"),
+        (("--backend", "Garnet"), "takes --shots"),
         (("--gates", "1", "--two-qubit-gates", "2", "--shots", "1"), "more than --gates 1"),
     ],
 )

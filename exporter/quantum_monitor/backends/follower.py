@@ -95,8 +95,12 @@ class Follower:
 
         return stop
 
-    def close(self) -> None:
-        """Ask no more. Jobs that are open are named; what is known of those that are over is told."""
+    def close(self, *, name_open: bool = True) -> None:
+        """Ask no more; what is known of jobs that are over is told.
+
+        Args:
+            name_open: whether jobs that are open are named in the log.
+        """
         with self._lock:
             jobs = list(self._jobs.values())
             self._jobs.clear()
@@ -106,7 +110,7 @@ class Follower:
         still_open = [
             job.facts.job for job in jobs if job.facts and not job.facts.done and job.facts.provider != "local"
         ]
-        if still_open:
+        if still_open and name_open:
             some = still_open[:_JOBS_NAMED_AT_MOST]
             LOG.warning(
                 "jobs still open: %d; follow them with: quantum-monitor watch-job %s%s",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import time
 from collections.abc import Callable, Sequence
@@ -60,7 +61,16 @@ class Watch:
     @property
     def over(self) -> bool:
         """Whether nothing further happens to any of them."""
-        return all(job in self._given_up or (job in self._facts and self._facts[job].done) for job in self._jobs)
+        return not self.open
+
+    @property
+    def open(self) -> list[str]:
+        """The jobs to which something may still happen; those that nothing was heard of are among them."""
+        return [
+            job
+            for job in self._jobs
+            if job not in self._given_up and not (job in self._facts and self._facts[job].done)
+        ]
 
     @property
     def completed(self) -> bool:
@@ -79,12 +89,15 @@ class Watch:
             self._judge_the_queue()
 
     def end(self) -> str:
-        """End the run, and with it the watching; jobs that are open go on, and are named in the log.
+        """End the run, and with it the watching; jobs that are open go on.
 
         Returns:
             How the run ended: ``failed`` if a job has, ``stopped`` if one is not completed, else ``completed``.
         """
-        self._follower.close()
+        self._follower.close(name_open=False)
+        with contextlib.suppress(queue.Empty):  # what came in the meantime is part of the run
+            while True:
+                self._take_in(*self._heard.get_nowait())
         states = {facts.state for facts in self._facts.values()}
         status = "failed" if "failed" in states else "completed" if self.completed else "stopped"
         self._monitor.end_run(status)

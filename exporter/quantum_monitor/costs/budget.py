@@ -63,14 +63,15 @@ def spent(run: Run) -> dict[str, float]:
     return money
 
 
-def check(run: Run, amount: float = 0.0, currency: str = "USD", *, what: str = "") -> None:
+def check(run: Run, amount: float = 0.0, currency: str = "USD", *, what: str = "", unpriced: bool = False) -> None:
     """Raise if what is about to run would break the budget, or if that is broken already.
 
     Args:
         run: whose budget it is.
         amount: what is about to run is estimated at.
         currency: of the amount.
-        what: is about to run, as words of the sentence: "3 circuits on Garnet".
+        what: is about to run, in words: "3 circuits on Garnet".
+        unpriced: whether its price is not known; the amount is 0 then.
 
     Raises:
         BudgetExceeded: spent and on its way and amount are more than the budget. Never where there is no budget.
@@ -84,17 +85,23 @@ def check(run: Run, amount: float = 0.0, currency: str = "USD", *, what: str = "
     total = gone + on_its_way + amount
     if total <= budget or math.isclose(total, budget, rel_tol=_ROUNDING):
         return
-    waiting = f", {on_its_way:.2f} more are on their way" if on_its_way else ""
+    waiting = f", {_money(on_its_way)} more are on their way" if on_its_way else ""
+    estimated = "has no known price" if unpriced else f"is estimated at {_money(amount)}"
     raise BudgetExceeded(
-        f"cost_budget is {budget:.2f}: {gone:.2f} {label_value(currency)} are spent{waiting}, and "
-        f"{label_value(what) or 'what was about to run'} is estimated at {amount:.2f}; it was not run. Take fewer "
-        "shots, fewer circuits or a cheaper backend, or raise the budget: "
-        f'monitor.alert_system.set_threshold("cost_budget", {math.ceil(total * 100) / 100:g})',
+        f"cost_budget is {_money(budget)}: {_money(gone)} {label_value(currency)} are spent{waiting}, and what was "
+        f"about to run{f' ({label_value(what)})' if what else ''} {estimated}; it was not run. Take fewer shots, fewer "
+        "circuits or a cheaper backend, or raise the budget: "
+        f'monitor.alert_system.set_threshold("cost_budget", {math.ceil(total * 100) / 100:.2f})',
         budget=budget,
         spent=gone + on_its_way,
         needed=amount,
         currency=currency,
     )
+
+
+def _money(amount: float) -> str:
+    """Cents, and of less than one what counts: a task on a simulator costs some thousandths."""
+    return f"{amount:.2f}" if amount >= 1 or round(amount, 2) == amount else f"{amount:.4g}"
 
 
 def set_aside(
@@ -107,8 +114,9 @@ def set_aside(
 ) -> dict[str, float]:
     """Set money aside for executions that are about to begin, so that several threads cannot spend it twice.
 
-    What time will tell is taken to be what the latest execution there cost, and the provider's minimum at least. Where
-    no price is known, it raises only if the budget is broken already; for what is free, never.
+    What time will tell is taken to be what the latest execution there cost, or what those that succeeded did on average
+    where that is more, and the provider's minimum at least. Where no price is known, it raises only if the budget is
+    broken already; for what is free, never.
 
     Args:
         run: that they belong to.
@@ -132,7 +140,7 @@ def set_aside(
     with run.lock:
         if price is None:
             for currency in spent(run):
-                check(run, 0.0, currency, what=f"{what}, whose price is not known,")
+                check(run, 0.0, currency, what=what, unpriced=True)
             return {}
         amount = math.fsum(_expected(run, name, price, each) for each in fields)
         if amount:
@@ -157,7 +165,10 @@ def _expected(run: Run, name: str, price: Price, fields: Fields) -> float:
     least = price.amount({**fields, "execution_time": 0.0}) or 0.0
     activity = run.circuits.get(name)
     known = activity.costs.get((price.currency, "estimated")) if activity is not None else None
-    return max(least, known[1]) if known else least
+    if activity is None or known is None:
+        return least
+    total, latest = known
+    return max(least, latest, total / max(1, activity.executions["success"]))  # a latest one that failed says little
 
 
 def overview(run: Run) -> dict[str, dict[str, float | None]]:

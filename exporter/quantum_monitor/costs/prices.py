@@ -21,6 +21,7 @@ class Price:
         currency: of the amounts: an ISO code, or a provider's own credit.
         source: the page that says so; None in a table of one's own.
         on: the day on which it said so.
+        analog: whether it runs no circuits of gates.
         failed: whether a failed or cancelled execution is billed; None where the provider does not say.
     """
 
@@ -32,6 +33,7 @@ class Price:
     source: str | None
     on: date
     failed: bool | None
+    analog: bool = False
 
     def amount(self, fields: Fields, *, failed: bool = False) -> float | None:
         """What one execution costs, an estimate; None where it cannot be told."""

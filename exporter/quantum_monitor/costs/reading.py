@@ -11,7 +11,7 @@ from typing import Any
 from quantum_monitor.alerts.rules import WrongValueError, nearest, short
 from quantum_monitor.config import ConfigurationError
 from quantum_monitor.config_file import Document, Place, read_file
-from quantum_monitor.config_values import Reader, WrongEntriesError, number, one_of, text, web_address
+from quantum_monitor.config_values import Reader, WrongEntriesError, flag, number, one_of, text, web_address
 from quantum_monitor.costs.models import Free, GateShots, HardwareCredits, Model, TaskAndShot, Time
 from quantum_monitor.costs.prices import Price
 
@@ -102,7 +102,7 @@ def _price(name: str, entry: object, common: Mapping[str, Any], wrong: list[tupl
     except ValueError as error:
         wrong.append(((*place, "model"), str(error)))
         return None
-    readers = {**_COMMON, "backends": _backends, **of_model}
+    readers = {**_COMMON, "backends": _backends, "analog": flag, **of_model}
     wrong.extend(_unknown(entry, ("model", *readers), place))
     given = {key: value for key, value in entry.items() if key in readers}
     fields = {**common, **_checked(given, readers, place, wrong)}
@@ -120,6 +120,7 @@ def _price(name: str, entry: object, common: Mapping[str, Any], wrong: list[tupl
         source=fields.get("source"),
         on=fields["date"],
         failed=fields.get("failed"),
+        analog=fields.get("analog", False),
     )
 
 

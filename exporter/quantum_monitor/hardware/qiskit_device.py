@@ -6,7 +6,6 @@ import contextlib
 import inspect
 import math
 import time
-from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from importlib import import_module
 from statistics import median
@@ -169,7 +168,7 @@ class QiskitDevice:
 
     def _errors(self, size: int) -> list[float]:
         """The error of the best gate on each qubit or pair; gates that are not played, such as ``rz``, do not count."""
-        found: dict[frozenset[int], list[float]] = defaultdict(list)
+        best: dict[int, float] = {}  # by number: 16,000 containers would set off a long garbage collection
         for name in self._target.operation_names:
             if name == "id" or not self._is_gate(name):
                 continue
@@ -177,8 +176,9 @@ class QiskitDevice:
                 if qubits is None or len(qubits) != size or known is None or known.error is None:
                     continue
                 if known.error or known.duration:
-                    found[frozenset(qubits)].append(known.error)
-        return [min(errors) for errors in found.values()]
+                    pair = sum(1 << qubit for qubit in qubits)
+                    best[pair] = min(known.error, best.get(pair, known.error))
+        return list(best.values())
 
 
 def as_qiskit(circuit: ModelCircuit, width: int) -> Any:
