@@ -17,6 +17,7 @@ import pytest
 
 from quantum_monitor.store.layout import find_runs
 from quantum_monitor.store.reader import StoredRun
+from tests.server_process import eventually
 
 OUR_LINE = re.compile(r"^quantum-monitor: metrics on (\S+); the run is kept in (.+)\n", re.MULTILINE)
 RUN = [sys.executable, "-m", "quantum_monitor.cli", "run", "--port", "0"]
@@ -109,6 +110,14 @@ def test_whatever_python_runs_is_run(target: str) -> None:
     (run,) = runs()
     names = {"module": "pkg.inner", "package": "pkg", "folder": "pkg", "archive": "archive", "stdin": "stdin"}
     assert run.info["experiment"] == names[target]
+
+
+def test_a_module_that_is_loaded_already_is_warned_of_once_and_only_where_python_warns() -> None:
+    script("import pkg.inner", "pkg/__init__.py")
+    script("print(__name__)", "pkg/inner.py")
+    assert as_python("-m", "pkg.inner") == "completed"
+    done = ended([sys.executable, "-W", "error", *RUN[1:], "-m", "http.server", "--help"])  # which serves our metrics
+    assert (done.status, OUR_LINE.sub("", done.err, count=1)) == (0, "")
 
 
 # How a script ends
@@ -221,32 +230,35 @@ def test_what_threads_and_exit_handlers_still_log_belongs_to_the_run() -> None:
 
 FORKS = """
 import os, signal, sys
-sys.stdout.flush()
-child = os.fork()
-if child:
-    print("child", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+def fail():
+    1 / 0
+def leave():
+    raise SystemExit(7)
+def be_terminated():
+    os.kill(os.getpid(), signal.SIGTERM)
+def be_interrupted():
+    signal.raise_signal(signal.SIGINT)
+def go_on():
+    pass
+for end in (go_on, leave, fail, be_terminated, be_interrupted):
+    sys.stdout.flush()
+    child = os.fork()
+    if not child:
+        print(signal.getsignal(signal.SIGTERM), flush=True)
+        end()
+        break
+    print("child", end.__name__, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+else:
     sys.exit(3)
-print(signal.getsignal(signal.SIGTERM), flush=True)
-HOW
 """
 
 
-@pytest.mark.parametrize(
-    "how",
-    [
-        "pass",
-        "raise SystemExit(7)",
-        "1 / 0",
-        "os.kill(os.getpid(), signal.SIGTERM)",
-        "signal.raise_signal(signal.SIGINT)",
-    ],
-)
-def test_a_forked_child_ends_as_a_script_does_and_leaves_the_run_alone(how: str) -> None:
-    assert as_python(script(FORKS.replace("HOW", how))) == "failed"
+def test_forked_children_end_as_a_script_does_and_leave_the_run_alone() -> None:
+    assert as_python(script(FORKS)) == "failed"
 
 
 WORKERS = """
-import concurrent.futures, multiprocessing, sys
+import concurrent.futures, importlib.util, multiprocessing
 print("imported as", __name__, flush=True)
 def square(model):
     return model.x ** 2
@@ -263,6 +275,9 @@ if __name__ == "__main__":
             print(pool.map(square, [Model(2), Model(3)]), flush=True)
         with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
             print(pool.submit(square, Model(4)).result(), flush=True)
+    if importlib.util.find_spec("joblib"):
+        from joblib import Parallel, delayed
+        print(Parallel(n_jobs=2)(delayed(square)(Model(x)) for x in range(3)), flush=True)
     for _ in range(10):
         worker = multiprocessing.get_context("fork").Process(target=sleep)
         worker.start()
@@ -274,12 +289,6 @@ if __name__ == "__main__":
 
 def test_workers_import_the_script_and_nothing_of_ours() -> None:
     assert as_python(script(WORKERS)) == "completed"
-
-
-def test_workers_of_joblib_run_functions_of_the_script() -> None:
-    pytest.importorskip("joblib")
-    source = "from joblib import Parallel, delayed\ndef f(x):\n    return x * x\n"
-    assert as_python(script(source + "print(Parallel(n_jobs=2)(delayed(f)(x) for x in range(3)))")) == "completed"
 
 
 # What is watched
@@ -332,9 +341,14 @@ def test_the_last_scrape_shows_what_was_executed_and_how_the_script_ended(
     line = OUR_LINE.match(process.stderr.readline())
     assert line is not None
     page = ""
-    while process.poll() is None and 'status="failed"} 1.0' not in page:
+
+    def shows_the_end() -> bool:
+        nonlocal page
         with urllib.request.urlopen(line[1], timeout=30) as answer:
             page = answer.read().decode()
+        return 'status="failed"} 1.0' in page
+
+    eventually(shows_the_end, what="the end of the run on the page")
     assert process.wait(60) == 3
     process.stderr.close()
     counted = re.findall(r'quantum_circuit_executions_total\{.*run="a".*status="success"\} (\S+)', page)
@@ -349,6 +363,17 @@ def test_settings_come_from_the_file_and_the_script_names_the_experiment_only_if
     for options in (["--config=settings.yaml", "--no-instrument"], [], ["--experiment", "given", "--"]):
         assert ended([*RUN, *options, source]).out == "['train.v2.py']\n"
     assert {run.info["experiment"] for run in runs()} == {"from-file", "train.v2", "given"}
+
+
+def test_it_is_said_where_mlflow_gets_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mlflow")
+    for name, value in {"ENABLE_MLFLOW": "1", "DELIVERY_TIMEOUT": "0", "DELIVERY_GRACE": "0"}.items():
+        monkeypatch.setenv(f"QUANTUM_MONITOR_{name}", value)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:secret@127.0.0.1:9")
+    done = ended([*RUN, script("print('ran')")])
+    assert (done.status, done.out) == (0, "ran\n")
+    assert done.err.splitlines()[0].endswith(f"{runs()[0].directory} and delivered to mlflow (http://127.0.0.1:9)")
+    assert "secret" not in done.err
 
 
 # What cannot be run

@@ -119,9 +119,22 @@ def _start(given: argparse.Namespace, script: Script) -> None:
 def _say_where(monitor: QuantumMonitor) -> None:
     url = monitor.metrics_url
     told = f"{PROGRAM}: metrics on {url}" if url else f"{PROGRAM}: no metrics are served"
+    told += f"; the run is kept in {shown(monitor.run_path)}{_and_delivered(monitor)}"
     if sys.stderr is not None:
         with contextlib.suppress(OSError, ValueError):  # nobody has to listen
-            print(f"{told}; the run is kept in {shown(monitor.run_path)}", file=sys.stderr)
+            print(told, file=sys.stderr)
+
+
+def _and_delivered(monitor: QuantumMonitor) -> str:
+    """Where else the run goes: MLflow takes it unasked, which may be news."""
+    from quantum_monitor import tracking
+
+    shipment = monitor.active_run.shipment if monitor.active_run is not None else None
+    delivered = {} if shipment is None else {name: dict(options) for name, options in shipment.trackers.items()}
+    trackers = tracking.described(delivered)
+    places = [shown(options.get("tracking_uri") or "") for options in trackers.values()]
+    named = [f"{name} ({place})" if place else name for name, place in zip(trackers, places, strict=True)]
+    return f" and delivered to {', '.join(named)}" if named else ""
 
 
 def _names(text: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import io
 import os
 import pkgutil
@@ -10,6 +11,7 @@ import runpy
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.machinery import BuiltinImporter, SourceFileLoader
@@ -21,6 +23,7 @@ from quantum_monitor import process
 
 _FATAL = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 _STDIN = "-"
+_LOADED_BEFORE = r".* found in sys\.modules after import of package"
 
 
 class ScriptError(Exception):
@@ -104,7 +107,10 @@ def module(name: str, arguments: list[str]) -> Script:
     """
     _search_first(os.getcwd())  # noqa: PTH109 - as text
     sys.argv[:] = ["-m", *arguments]
+    is_ours = name in sys.modules
     _find(lambda: runpy._get_module_details(name, runpy._Error))  # type: ignore[attr-defined]
+    if is_ours:  # under `python` there would be nothing to warn of
+        warnings.filterwarnings("ignore", _LOADED_BEFORE, RuntimeWarning)
     return Script(name, lambda: _run_module(name, named=True))
 
 
@@ -126,7 +132,9 @@ def _compiled(name: str, source: bytes, filename: str, main: Mapping[str, Any]) 
 
 
 def _find(look: Callable[[], object]) -> None:
-    """Look for a module: what is not there is said before anything is started."""
+    """Look for a module: what is not there is said before anything is started, and all else when it runs."""
+    warnings.filterwarnings("ignore", _LOADED_BEFORE, RuntimeWarning)
+    said_later = warnings.filters[0]
     try:
         look()
     except runpy._Error as error:  # type: ignore[attr-defined]
@@ -134,6 +142,9 @@ def _find(look: Callable[[], object]) -> None:
     except BaseException:  # the package around it
         _show_tracebacks_as_python_does()
         raise
+    finally:
+        with contextlib.suppress(ValueError):  # the package may have filters of its own
+            warnings.filters.remove(said_later)  # type: ignore[attr-defined]
 
 
 def _run_module(name: str, *, named: bool) -> None:

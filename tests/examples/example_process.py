@@ -29,19 +29,14 @@ class Ended:
     err: str
 
 
-def begin(*words: str | Path) -> subprocess.Popen[str]:
-    """Start Python with these words, here, with its metrics on any port."""
-    environment = {**os.environ, "QUANTUM_MONITOR_METRICS_PORT": "0"}
-    return subprocess.Popen(
-        [sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    )
-
-
 def run(*words: str | Path) -> Ended:
-    """Run Python with these words, here."""
-    with begin(*words) as process:
-        out, err = process.communicate(timeout=_LONGEST_SECONDS)
-    return Ended(process.returncode, out, err)
+    """Run Python with these words, here, with its metrics on any port."""
+    environment = {**os.environ, "QUANTUM_MONITOR_METRICS_PORT": "0"}
+    done = subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, env=environment,
+        timeout=_LONGEST_SECONDS, check=False,
+    )  # fmt: skip
+    return Ended(done.returncode, done.stdout, done.stderr)
 
 
 def run_cleanly(*words: str | Path) -> str:

@@ -79,8 +79,9 @@ def test_each_training_of_the_demo_is_kept_as_it_was(kept: dict[str, StoredRun],
 
 
 def test_process_and_machine_are_sampled_meanwhile(kept: dict[str, StoredRun]) -> None:
-    assert all(kept[name].series("process_memory_bytes").value.all() for name in TRAININGS[:6])
-    assert sum(len(kept[name].series("process_memory_bytes").value) for name in TRAININGS[:6]) >= 6
+    sampled = np.concatenate([kept[name].series("process_memory_bytes").value for name in TRAININGS[:6]])
+    assert sampled.size
+    assert (sampled > 0).all()
 
 
 def test_metrics_of_ones_own_are_those_of_the_states_circuits_and_gradients(kept: dict[str, StoredRun]) -> None:
