@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import random
 import threading
+import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -449,41 +450,146 @@ def patched() -> Any:
 
 
 def _exchange(circuit: Any) -> None:
-    circuit.data[0], circuit.data[1] = circuit.data[1], circuit.data[0]
+    circuit.data[0], circuit.data[3] = circuit.data[3], circuit.data[0]
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda circuit: circuit.data.__setitem__(0, circuit.data[1]),
-        _exchange,
-        lambda circuit: circuit.data.reverse(),
-        lambda circuit: circuit.data.append(circuit.data.pop(0)),
-        lambda circuit: circuit.data.insert(0, circuit.data.pop()),
-        lambda circuit: circuit.data.sort(key=lambda item: circuit.qubits.index(item.qubits[0])),
-        lambda circuit: setattr(circuit, "data", [*circuit.data[1:], circuit.data[0]]),
-        lambda circuit: (circuit.clear(), circuit.cz(2, 3), [circuit.cz(0, 1) for _ in range(19)]),
-    ],
-)
-def test_every_way_to_change_a_large_qiskit_circuit_is_told(
-    change: Callable[[Any], object], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def _again(circuit: Any, length: int) -> None:
+    """Bring a circuit to its length again: that it grew or shrank must not be all that shows."""
+    while len(circuit.data) < length:
+        circuit.cz(0, 3)
+    while len(circuit.data) > length:
+        circuit.data.pop()
+
+
+def _without_measurements(circuit: Any) -> None:
+    circuit.remove_final_measurements()
+
+
+def _in_another_branch(circuit: Any) -> None:
+    """Qiskit takes the ``if`` out of the circuit when the ``else`` begins."""
+    with circuit.if_test((circuit.clbits[0], 1)) as otherwise:
+        circuit.cz(0, 1)
+    with otherwise:
+        circuit.cz(0, 1)
+        circuit.cz(1, 2)
+    del circuit.data[0]
+
+
+def _in_front(circuit: Any) -> None:
+    other = circuit.copy_empty_like()
+    other.cz(0, 1)
+    circuit.compose(other, front=True, inplace=True)
+
+
+def _inverted(circuit: Any) -> None:
+    """What the circuit returned when the gate was appended changes it later, by another one of other gates."""
+    circuit.metadata["swapped"].inverse()
+
+
+_CHANGES: list[Callable[[Any], object]] = [
+    lambda circuit: circuit.data.__setitem__(0, circuit.data[1]),
+    _exchange,
+    lambda circuit: circuit.data.append(circuit.data.pop(0)),
+    lambda circuit: circuit.data.insert(0, circuit.data.pop(3)),
+    lambda circuit: circuit.data.remove(circuit.data[1]),
+    lambda circuit: circuit.data.extend([circuit.data.pop(2), circuit.data.pop(1)]),
+    lambda circuit: circuit.data.__delitem__(1),
+    lambda circuit: circuit.data.__delitem__(slice(0, 2)),
+    lambda circuit: circuit.data.sort(key=lambda item: circuit.qubits.index(item.qubits[0])),
+    lambda circuit: circuit.data.clear(),
+    lambda circuit: setattr(circuit, "data", [*circuit.data[1:], circuit.data[0]]),
+    lambda circuit: circuit.clear(),
+    lambda circuit: circuit.assign_parameters([0.2], inplace=True) or circuit.data.pop(0),
+    lambda circuit: circuit.add_bits([type(circuit.qubits[0])()]),
+    lambda circuit: circuit.measure_all() or circuit.data.pop(0),
+    _without_measurements,
+    _in_another_branch,
+    _in_front,
+    _inverted,
+]
+
+
+@pytest.mark.usefixtures("any_size")
+@pytest.mark.parametrize("change", _CHANGES)
+def test_every_way_to_change_a_qiskit_circuit_is_told(change: Callable[[Any], object]) -> None:
     qiskit = pytest.importorskip("qiskit")
-    monkeypatch.setattr(facts, "_LARGE", 10)
     patches = patched()
     try:
-        circuit = qiskit.QuantumCircuit(N_QUBITS)
-        for wires in [(0, 1), (1, 2), (2, 3), (0, 1), (0, 1)] * 4:
+        circuit = qiskit.QuantumCircuit(N_QUBITS, 1)
+        for wires in [(0, 1), (2, 3), (1, 2), (0, 3), (0, 1), (0, 1)]:
             circuit.cz(*wires)
-        before = facts_of(circuit)
+        circuit.rx(qiskit.circuit.Parameter("x"), 0)
+        circuit.metadata = {"swapped": circuit.iswap(0, 2)}
+        circuit.measure(0, 0)
+        before, length = facts_of(circuit), len(circuit.data)
         assert facts_of(circuit) is before
         change(circuit)
+        _again(circuit, length)
         after = facts_of(circuit)
-        assert after is not before
-        assert after["depth"] == circuit.depth()
+        assert after == vars(circuit_facts(circuit))
+        assert after != before
     finally:
         patches.undo()
     assert "quantum_monitor" not in qiskit.QuantumCircuit.data.fset.__module__
+
+
+def test_a_circuit_of_qiskits_library_is_read_as_it_is_built() -> None:
+    library = pytest.importorskip("qiskit.circuit.library")
+    patches = patched()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Qiskit would have them made by functions
+            circuits = [library.RealAmplitudes(N_QUBITS, entanglement="linear", reps=reps) for reps in (1, 2)]
+        for reps, circuit in enumerate(circuits, start=1):
+            assert facts_of(circuit)["two_qubit_gates"] == 3 * reps
+        circuit.entanglement = "full"
+        assert facts_of(circuit)["two_qubit_gates"] == 12
+    finally:
+        patches.undo()
+
+
+def test_a_circuit_that_changes_while_it_is_read_is_not_remembered_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    qiskit = pytest.importorskip("qiskit")
+    cirq = pytest.importorskip("cirq")
+    from quantum_monitor.physics import circuits_cirq, circuits_qiskit
+
+    patches = patched()
+    line = cirq.LineQubit.range(N_QUBITS)
+    moments = [cirq.Moment(cirq.CZ(*line[:2])), cirq.Moment(cirq.CZ(*line[2:]))]
+
+    def of_qiskit() -> tuple[Any, Callable[[], object]]:
+        circuit = qiskit.QuantumCircuit(N_QUBITS)
+        circuit.cz([0, 0], [1, 1])
+        other = qiskit.QuantumCircuit(N_QUBITS)
+        other.cz(2, 3)
+        return circuit, lambda: circuit.data.__setitem__(0, other.data[0].replace(qubits=circuit.qubits[2:]))
+
+    def of_cirq() -> tuple[Any, Callable[[], object]]:
+        circuit = cirq.Circuit(moments[:1] * 2)
+        return circuit, lambda: circuit.__setitem__(0, moments[1])
+
+    try:
+        for reader, make in ((circuits_qiskit, of_qiskit), (circuits_cirq, of_cirq)):
+            circuit, change = make()
+            read = reader.read
+            facts_of(circuit)
+            facts._unchanged.clear()
+            facts._known_parts.clear()
+
+            def read_and_change(circuit: Any, read: Any = read, change: Any = change) -> Any:
+                outline = read(circuit)
+                thread = threading.Thread(target=change)
+                thread.start()
+                thread.join()
+                return outline
+
+            monkeypatch.setattr(reader, "read", read_and_change)
+            assert facts_of(circuit)["depth"] == 2
+            monkeypatch.undo()
+            assert all(key == tuple(map(id, held)) for key, (held, _) in facts._known_parts.items())
+            assert facts_of(circuit)["depth"] == vars(circuit_facts(circuit))["depth"] == 1
+    finally:
+        patches.undo()
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -60,33 +60,49 @@ def facts_of(circuit: Any) -> _Facts:
         which is counted. Never raises.
     """
     try:
-        kind = type(circuit)
-        if (reader := known_reader(kind)) is not None:
-            return _facts_of_object(circuit, reader)
-        if kind is dict or kind is list or kind is str:
-            return _facts_of_content(circuit)
-        if isinstance(circuit, (CircuitFacts, Mapping, tuple)):
-            return _named(circuit_facts(circuit))
-        if type(source := getattr(circuit, "source", None)) is str:  # a program in OpenQASM
-            return _facts_of_content(source)
-        return _facts_of_object(circuit, reader_of(circuit))
+        unchanged = _unchanged.get(id(circuit))
+        if unchanged is not None and unchanged.is_(circuit):
+            return unchanged.facts
+        reader = known_reader(type(circuit))
+        return _facts_of_other(circuit) if reader is None else _facts_of_object(circuit, reader)
     except Exception as error:  # noqa: BLE001 - a foreign object may raise anything when it is read
         FAULTS.rejected("circuit_description", error)
         return {}
 
 
+def _facts_of_other(circuit: Any) -> _Facts:
+    """The facts of a description, a text, or an object of a class that none was of before."""
+    kind = type(circuit)
+    if kind is dict or kind is list or kind is str:
+        return _facts_of_content(circuit)
+    if isinstance(circuit, (CircuitFacts, Mapping, tuple)):
+        return _named(circuit_facts(circuit))
+    if type(source := getattr(circuit, "source", None)) is str:  # a program in OpenQASM
+        return _facts_of_content(source)
+    return _facts_of_object(circuit, reader_of(circuit))
+
+
 def changed(circuit: object) -> None:
     """Take note that instructions of a circuit were replaced or taken out in place."""
+    global _changes  # noqa: PLW0603 - counted over all circuits
+    _changes += 1
     _same.pop(id(circuit), None)
     _unchanged.pop(id(circuit), None)
+
+
+def some_changed() -> None:
+    """Take note that some circuit, nobody knows which, was changed in place."""
+    global _changes  # noqa: PLW0603 - counted over all circuits
+    _changes += 1
+    _same.clear()
+    _unchanged.clear()
 
 
 def changes_are_told(told: bool) -> None:
     """Say whether every change in place of Qiskit's circuits, but for appending, comes to `changed`; at first not."""
     global _told  # noqa: PLW0603 - one fact about this process
     _told = told
-    _same.clear()
-    _unchanged.clear()
+    some_changed()
 
 
 def _facts_of_object(circuit: Any, reader: Any) -> _Facts:
@@ -109,7 +125,7 @@ def _facts_of_small(circuit: Any, reader: Any, size: int) -> _Facts:
     if reader.KNOWN_AGAIN_BY == "parts":
         return _facts_by_parts(circuit, reader)
     if reader.KNOWN_AGAIN_BY == "length" and _told:
-        return _facts_unless_told(circuit, reader, size)
+        return _facts_until_told(circuit, reader, size)
     return _facts_of_outline(reader.read(circuit))
 
 
@@ -122,29 +138,33 @@ def _facts_by_parts(circuit: Any, reader: Any) -> _Facts:
         return known[1]
     outline = reader.read(circuit)
     facts = _facts_of_outline(outline)
-    if outline.is_plain:
+    held = tuple(parts)  # so that no other object comes to have the number of one
+    if outline.is_plain and tuple(map(id, held)) == key:  # else another thread changed the circuit meanwhile
         if len(_known_parts) >= _OUTLINES_REMEMBERED:
             _known_parts.clear()
-        _known_parts[key] = tuple(parts), facts  # held, so that no other object comes to have the number of one
+        _known_parts[key] = held, facts
     return facts
 
 
-def _facts_unless_told(circuit: Any, reader: Any, size: int) -> _Facts:
-    """The facts of a small circuit of whose changes in place we are told: unchanged, if it is as long as before."""
-    number, qubits = id(circuit), circuit.num_qubits
-    known = _unchanged.get(number)
-    if known is not None and known[0]() is circuit and known[1:3] == (size, qubits):
-        return known[3]
+def _facts_until_told(circuit: Any, reader: Any, size: int) -> _Facts:
+    """The facts of a small circuit of whose changes in place we are told, which are remembered until then."""
+    number, changes = id(circuit), _changes
+    data = circuit._data
+    qubits = circuit.num_qubits
     outline = reader.read(circuit)
     facts = _facts_of_outline(outline)
     if outline.is_plain:
+        reference = weakref.ref(circuit, lambda _: _unchanged.pop(number, None))
         if len(_unchanged) >= _OUTLINES_REMEMBERED:
             _unchanged.clear()
-        _unchanged[number] = weakref.ref(circuit, lambda _: _unchanged.pop(number, None)), size, qubits, facts
+        _unchanged[number] = _Unchanged(reference, data, size, qubits, facts)
+        if changes != _changes:  # another thread changed a circuit meanwhile
+            _unchanged.pop(number, None)
     return facts
 
 
 def _facts_of_large(circuit: Any, reader: Any, parts: _Parts | None) -> _Facts:
+    changes = _changes
     quick = getattr(reader, "quick_facts", None)
     facts = quick(circuit) if quick is not None else None
     lasting = facts is not None
@@ -154,6 +174,8 @@ def _facts_of_large(circuit: Any, reader: Any, parts: _Parts | None) -> _Facts:
         lasting = outline.is_plain
     if lasting and parts is not None:
         _remember(circuit, parts, facts)
+        if changes != _changes:  # another thread changed a circuit meanwhile
+            _same.pop(id(circuit), None)
     return facts
 
 
@@ -211,6 +233,31 @@ def _dropped(known: _Facts) -> _Facts:
     return known
 
 
+@dataclass(frozen=True, slots=True)
+class _Unchanged:
+    """A small circuit that was read before, and of whose changes in place we are told.
+
+    Attributes:
+        circuit: the circuit, which this must not keep alive.
+        data: what held its instructions.
+        size: how many they were.
+        qubits: how many there were.
+        facts: its facts.
+    """
+
+    circuit: weakref.ref[Any]
+    data: Any
+    size: int
+    qubits: int
+    facts: _Facts
+
+    def is_(self, circuit: Any) -> bool:
+        """Tell whether this is the circuit, and it has become no longer; all that is executed again comes here."""
+        known: Any = self.circuit()
+        data = self.data
+        return known is circuit and known._data is data and len(data) == self.size and data.num_qubits == self.qubits
+
+
 @dataclass(frozen=True)
 class _Same:
     """A large circuit that was read before.
@@ -264,7 +311,8 @@ class _Budget:
 
 _budget = _Budget()
 _known_contents: dict[bytes, _Facts] = {}
-_unchanged: dict[int, tuple[weakref.ref[Any], int, int, _Facts]] = {}
+_unchanged: dict[int, _Unchanged] = {}
 _known_parts: dict[tuple[int, ...], tuple[tuple[Any, ...], _Facts]] = {}
 _same: dict[int, _Same] = {}  # the number of a circuit: the circuit
 _told = False
+_changes = 0  # how many we were told of

@@ -75,6 +75,7 @@ class Run:
         latest: latest value of each run-scoped field.
         custom: latest value of each custom metric.
         set_aside: money by currency for executions that have begun and are not counted yet.
+        instrumented: whether automatic instrumentation has counted executions.
         at_end: called, in order, when the run is about to end.
         logs_executions: whether the program logs its executions itself: then automatic instrumentation counts none.
     """
@@ -118,6 +119,7 @@ class Run:
         self._soon: deque[_Execution] = deque()
         self.set_aside: dict[str, float] = {}
         self.at_end: list[Callable[[], None]] = []
+        self.instrumented = False
         self.logs_executions = False
         self.transpilations: list[float] = [0.0, 0.0]
         self.transpiled: dict[tuple[str, str], float] = {}
@@ -184,6 +186,11 @@ class Run:
             framework = quantum_framework()
             self.facts = {**self.facts, **framework}
         self.store.describe(**framework)
+
+    def note_instrumented(self) -> None:
+        """Automatic instrumentation counts executions for this run."""
+        self.instrumented = True
+        self.store.describe(instrumented=True)
 
     def spent(self, call: str, called_at: float) -> None:
         """Account the time that a log call took from the training loop."""
@@ -307,14 +314,21 @@ class Run:
         take four times as long.
         """
         self._soon.append((fields, backend, status, currency, cost_kind, time.time()))
-        if len(self._soon) >= _TOGETHER:
+        if len(self._soon) >= _TOGETHER or self.ended is not None:
             self.take_in()
 
     def take_in(self) -> None:
-        """Take in the executions that wait."""
+        """Take in the executions that wait; those that another thread brings when the run has ended are dropped."""
         with self.lock:
             while self._soon:
-                self._execution(self._soon.popleft())
+                try:
+                    execution = self._soon.popleft()
+                except IndexError:  # a signal handler in between has taken it in
+                    return
+                if self.ended is None:
+                    self._execution(execution)
+                else:
+                    FAULTS.dropped("executions", "run_ended")
 
     def forget_what_waits(self) -> None:
         """In a forked child: the parent takes it in."""
@@ -392,6 +406,7 @@ class Run:
     def circuit_values(self, backend: str, step: int | None, fields: Mapping[str, float]) -> None:
         """Take in facts of a circuit that was not executed."""
         with self.lock:
+            self.take_in()
             backend, activity = self._activity(backend)
             activity.keep_facts(fields)
             self._publish(Record("circuit", time.time(), step, fields, {"backend": backend}))
@@ -432,6 +447,7 @@ class Run:
     def standing_alerts(self) -> list[Alert]:
         """The alerts that are pending or firing; none once the run has ended."""
         with self.lock:
+            self.take_in()
             return list(self.alerts.board.standing()) if self.ended is None else []
 
     def note_alert(self, alert: Alert) -> None:
@@ -486,7 +502,7 @@ class Run:
     def records_by_kind(self) -> Counter[str]:
         """Number of records accepted, by kind."""
         # Without the lock, which a log call may hold while a signal handler in it waits for whoever calls this.
-        return Counter(self.records.copy()) + Counter(training=self.steps)
+        return Counter(self.records.copy()) + Counter(training=self.steps, circuit=len(self._soon))
 
     def reject_series(self, metric: str, limit: int) -> None:
         """Count a series that a full label set refuses."""

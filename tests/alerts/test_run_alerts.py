@@ -503,3 +503,15 @@ def test_a_training_loop_that_is_started_anew_drops_nothing(new_monitor: NewMoni
         for number, value in enumerate(fidelities):
             monitor.log_metrics({"fidelity": value}, step=number)
     assert monitor.alert_system.alert_history == []
+
+
+def test_a_share_of_no_failures_is_shown_again_after_its_alert_was_off(new_monitor: NewMonitor) -> None:
+    monitor = new_monitor()
+    with monitor.start_run("a"):
+        for _ in range(12):
+            execute(monitor)
+        assert shown(monitor, "value", "circuit_failures", RUN) == 0.0
+        monitor.alert_system.set_threshold("circuit_failures", None)
+        monitor.alert_system.set_threshold("circuit_failures", 0.3)
+        execute(monitor)
+        assert shown(monitor, "value", "circuit_failures", RUN) == 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -31,6 +32,7 @@ FORTE_TASK, FORTE_SHOT = 0.30, 0.08
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[TaskService]:
     with task_service(monkeypatch) as service:
         yield service
+    gc.collect()  # the SDK leaves event loops of its threads behind, which a later test would be told of
 
 
 @pytest.fixture

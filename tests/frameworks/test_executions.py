@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -172,6 +175,15 @@ def test_a_job_is_counted_when_it_is_over_and_once(monitor: QuantumMonitor) -> N
     assert done.execution_time.total == 1.5
 
 
+def test_a_job_that_ends_when_its_framework_was_given_back_is_counted(monitor: QuantumMonitor) -> None:
+    works: list[Work] = []
+    instrument("braket", monitor=monitor)
+    sent(describe, lambda work, _: works.append(work), execute)
+    uninstrument()
+    works[0].finish()
+    assert executed(monitor) == {"success": 1}
+
+
 def test_a_job_that_ends_after_its_run_is_dropped_and_that_is_counted(monitor: QuantumMonitor) -> None:
     works: list[Work] = []
     sent(describe, lambda work, _: works.append(work), execute)
@@ -180,6 +192,18 @@ def test_a_job_that_ends_after_its_run_is_dropped_and_that_is_counted(monitor: Q
     works[0].finish()
     assert executed(monitor) == {}
     assert FAULTS.drops["executions", "run_ended"] == before + 1
+
+
+def test_what_another_thread_brings_when_the_run_has_ended_is_dropped_and_that_is_counted(
+    monitor: QuantumMonitor,
+) -> None:
+    current = monitor.active_run
+    assert current is not None
+    monitor.end_run()
+    before = FAULTS.drops["executions", "run_ended"]
+    current.execution_soon({}, backend="machine", status="success", currency="USD", cost_kind="estimated")
+    assert FAULTS.drops["executions", "run_ended"] == before + 1
+    assert executed(monitor) == {}
 
 
 def test_between_two_runs_nothing_is_counted(monitor: QuantumMonitor) -> None:
@@ -284,6 +308,45 @@ def test_the_time_it_took_is_accounted(monitor: QuantumMonitor) -> None:
     assert current is not None
     assert current.calls["instrumentation"][0] == 1
     assert current.calls["instrumentation"][1] > 0
+
+
+def test_the_time_that_it_takes_to_look_at_a_call_is_accounted_too(monitor: QuantumMonitor) -> None:
+    def slow(*_: Any) -> Batch:
+        time.sleep(0.05)
+        return describe()
+
+    observed(slow, execute)
+    current = monitor.active_run
+    done = machine(monitor)
+    assert current is not None
+    assert done is not None
+    assert current.calls["instrumentation"][1] >= 0.05
+    assert done.execution_time.total < 0.05
+
+
+def test_ctrl_c_in_the_middle_of_ours_hides_no_later_execution(monitor: QuantumMonitor) -> None:
+    def interrupt(number: int) -> bool:
+        """Press it at this call of a built-in function in `observed`; whether there are so many."""
+        left = iter(range(number, -1, -1))
+
+        def pressed(frame: FrameType, event: str, _: Any) -> None:
+            if event == "c_call" and frame.f_code is observed.__code__ and not next(left, 1):
+                raise KeyboardInterrupt
+
+        sys.setprofile(pressed)
+        try:
+            run()
+        except KeyboardInterrupt:
+            return True
+        finally:
+            sys.setprofile(None)
+        return False
+
+    pressed = 0
+    while interrupt(pressed):
+        assert enclosing() is None
+        pressed += 1
+    assert pressed > 0
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

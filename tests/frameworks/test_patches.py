@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from quantum_monitor.frameworks.patches import Patches
+from quantum_monitor.frameworks.patches import _ONES, Patches
 
 
 class Base:
@@ -245,6 +245,102 @@ def test_a_class_of_a_family_can_go(seen: Seen) -> None:
     gc.collect()
     assert gone() is None
     patches.undo()
+
+
+def test_classes_and_objects_that_are_gone_leave_nothing_behind(seen: Seen) -> None:
+    parent, child = family()
+    patches = Patches()
+    patches.wrap_family(parent, "run", seen)
+
+    def come_and_go() -> None:
+        class Gone(child):  # type: ignore[misc,valid-type]
+            def run(self, circuit: str) -> str:
+                return str(super().run(circuit))
+
+        Patches().wrap_object(Gone(), "run", seen)
+
+    for _ in range(50):
+        come_and_go()
+    gc.collect()
+    assert len(patches._wrapped) == 2
+    assert _ONES == {}
+    patches.undo()
+
+
+def test_objects_of_one_class_share_theirs_and_have_it_back(seen: Seen) -> None:
+    one, other = Base(), Base()
+    patches, others = Patches(), Patches()
+    patches.wrap_object(one, "run", seen)
+    patches.wrap_object(one, "run", seen)
+    others.wrap_object(other, "run", seen)
+    assert type(one) is type(other)
+    assert one.__class__ is Base
+    assert (one.run("c"), other.run("d")) == ("Base ran c", "Base ran d")
+    assert seen.calls == [(one, "c"), (other, "d")]
+    patches.undo()
+    assert type(one) is Base
+    assert (one.run("c"), other.run("d")) == ("Base ran c", "Base ran d")
+    assert seen.calls[2:] == [(other, "d")]
+    others.undo()
+    assert type(other) is Base
+
+
+def test_a_family_that_is_wrapped_later_does_not_count_above_a_wrapped_object(seen: Seen) -> None:
+    parent, child = family()
+    one, all_of_them = Patches(), Patches()
+    thing = child()
+    watched = Seen()
+    one.wrap_object(thing, "run", watched)
+    all_of_them.wrap_family(parent, "run", seen)
+    assert thing.run("c") == "child: parent: Child ran c"
+    assert watched.calls == [(thing, "c")]
+    assert seen.calls[0] == (thing, "c")
+    one.undo()
+    all_of_them.undo()
+    assert type(thing) is child
+
+
+class CopiedByHand(Base):
+    """As some devices are."""
+
+    def __copy__(self) -> CopiedByHand:
+        new = type(self).__new__(type(self))
+        new.__dict__.update(self.__dict__)
+        return new
+
+
+@pytest.mark.parametrize("kind", [Base, CopiedByHand])
+def test_a_copy_of_a_wrapped_object_runs_by_itself(seen: Seen, kind: type[Base]) -> None:
+    thing = kind()
+    patches = Patches()
+    patches.wrap_object(thing, "run", seen)
+    another = copy.copy(thing)
+    for _ in range(2):
+        assert another.run("c") == f"{kind.__name__} ran c"
+        assert another.run.__self__ is another  # type: ignore[attr-defined]
+        assert another.__class__ is kind
+        assert seen.calls == []
+        patches.undo()
+    patches = Patches()
+    patches.wrap_object(another, "run", seen)
+    another.run("d")
+    assert seen.calls == [(another, "d")]
+    patches.undo()
+
+
+class Final(Base):
+    """Refuses subclasses."""
+
+    def __init_subclass__(cls) -> None:
+        raise TypeError("final")
+
+
+def test_an_object_that_cannot_be_wrapped_is_left_as_it_is(seen: Seen) -> None:
+    thing = Final()
+    with pytest.raises(AttributeError, match="Final cannot be wrapped: final"):
+        Patches().wrap_object(thing, "run", seen)
+    assert type(thing) is Final
+    assert thing.run("c") == "Final ran c"
 
 
 def test_only_the_object_is_wrapped_and_its_class_is_not(seen: Seen) -> None:

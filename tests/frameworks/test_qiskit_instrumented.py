@@ -435,7 +435,7 @@ def test_primitives_backends_and_jobs_are_copied_and_pickled_as_before(monitor: 
     monitor.watch(SIMULATOR)
     for thing in (StatevectorSampler(seed=1), BACKEND, SIMULATOR):
         for twin in (copy.deepcopy(thing), pickle.loads(pickle.dumps(thing))):  # noqa: S301 - our own
-            assert type(twin) is type(thing)
+            assert twin.__class__ is thing.__class__
     job = StatevectorSampler(seed=1).run([measured(0.1)], shots=5)
     twin = pickle.loads(pickle.dumps(job))  # noqa: S301 - our own
     assert np.array_equal(twin.result()[0].data.meas.array, job.result()[0].data.meas.array)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import subprocess
 import sys
 import textwrap
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -139,6 +141,22 @@ def test_what_was_wrapped_before_a_framework_turned_out_to_have_changed_is_given
     assert {name: value for name, value in vars(cirq.Sampler).items() if name[0] != "_"} == {
         name: value for name, value in before.items() if name[0] != "_"
     }
+
+
+def test_what_else_is_in_the_same_archive_is_not_taken_for_the_framework(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = tmp_path / "packed.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("packed_framework/__init__.py", "import packed_framework.inner")
+        file.writestr("packed_framework/inner.py", "")
+    told: list[str] = []
+    finder = registry._Finder(told.append)
+    finder.watched["packed_framework"] = None
+    monkeypatch.syspath_prepend(archive)
+    monkeypatch.setattr(sys, "meta_path", [finder, *sys.meta_path])
+    importlib.import_module("packed_framework")
+    assert told == ["packed_framework"]
 
 
 def test_a_framework_nobody_knows_is_refused() -> None:

@@ -271,6 +271,7 @@ class RunAlerts:
         if stalled is not None and not stalled.state.firing:  # to be judged by the pace, which the board does not know
             board.forget("training_stalled", board.system.monotonic())
         board.adopt(board.system)
+        self._failed = None  # what is new on the board has seen nothing yet
         thresholds = {key: entry.state.threshold for key, entry in board.entries.items()}
         self._explosion = thresholds.get("gradient_explosion", math.inf)
         self._plateau.judge_by(thresholds.get("barren_plateau"))

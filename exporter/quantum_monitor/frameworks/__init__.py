@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from quantum_monitor.monitor import QuantumMonitor
 
 _INSTALLED = Installed()
+os.register_at_fork(after_in_child=_INSTALLED.after_fork)
 
 
 def instrument(frameworks: str | Iterable[str] | None = None, monitor: QuantumMonitor | None = None) -> None:

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,7 +28,7 @@ from quantum_monitor.backends.reading import name_of
 from quantum_monitor.faults import FAULTS
 from quantum_monitor.frameworks import remote_jobs
 from quantum_monitor.frameworks.braket import shots_of
-from quantum_monitor.frameworks.executions import Batch, Work, carried, sent
+from quantum_monitor.frameworks.executions import Batch, Work, begin, carried, enclosing, sent
 from quantum_monitor.frameworks.patches import Patches
 
 _RESULT_SECONDS = 10.0
@@ -39,8 +39,8 @@ _OVER = {"COMPLETED": "success", "FAILED": "failed", "CANCELLED": "cancelled"}
 def install(patches: Patches) -> None:
     """Count every task of the process."""
     _ROUTES.hook(patches)
-    for name in ("run", "run_batch"):
-        patches.wrap_family(AwsDevice, name, _through)
+    for name, around in _AROUND.items():
+        patches.wrap_family(AwsDevice, name, around)
     _ROUTES.everywhere = patches
 
 
@@ -49,8 +49,8 @@ def watch(patches: Patches, thing: Any) -> bool:
     if not isinstance(thing, AwsDevice):
         return False
     _ROUTES.hook(patches)
-    for name in ("run", "run_batch"):
-        patches.wrap_object(thing, name, _through)
+    for name, around in _AROUND.items():
+        patches.wrap_object(thing, name, around)
     return True
 
 
@@ -127,6 +127,54 @@ def _through(original: Any, device: Any, *args: Any, **kwargs: Any) -> Any:
         _ROUTES.end(device, route)
 
 
+def _batch_through(original: Any, device: Any, *args: Any, **kwargs: Any) -> Any:
+    """The same for a batch, which is sent whole or, where a budget is enforced and does not last for it, not at all.
+
+    One that broke off in the middle would have been paid for: Braket raises when all that was sent is over, without
+    the results.
+    """
+    if enclosing() is None:
+        whole = begin(_describe_batch, device, *args, **kwargs)
+        if whole is not None and whole.aside:
+            from quantum_monitor.costs import budget
+
+            budget.give_back(whole.run, whole.aside)  # each task sets aside its own
+    return _through(original, device, *args, **kwargs)
+
+
+_AROUND = {"run": _through, "run_batch": _batch_through}
+
+
+def _describe_batch(
+    device: Any,
+    task_specifications: Any,
+    s3_destination_folder: Any = None,  # noqa: ARG001 - the order of Braket's
+    shots: Any = None,
+    *_: Any,
+    inputs: Any = None,
+    gate_definitions: Any = None,
+    reservation_arn: str | None = None,
+    **__: Any,
+) -> Batch | None:
+    if _reserved(reservation_arn):
+        return None
+    lengths = [
+        len(given) for given in (task_specifications, inputs, gate_definitions) if isinstance(given, list | tuple)
+    ]
+    circuits = task_specifications if isinstance(task_specifications, list | tuple) else (task_specifications,)
+    if len(circuits) == 1:
+        circuits = tuple(circuits) * max(lengths, default=1)
+    if shots is None:
+        shots = AwsDevice.DEFAULT_SHOTS_QPU if "/qpu/" in device.arn else AwsDevice.DEFAULT_SHOTS_SIMULATOR
+    each = shots if isinstance(shots, Sequence) else [shots_of(circuit, shots) for circuit in circuits]
+    return Batch(name_of(device), circuits, each, local=False, priced_as=device.arn)
+
+
+def _reserved(arn: str | None) -> bool:
+    """Whether a task is part of a reservation, which is billed by itself."""
+    return bool(arn or os.environ.get("AMZN_BRAKET_RESERVATION_TIME_WINDOW_ARN"))
+
+
 def _create(original: Any, aws_session: Any, device_arn: str, *args: Any, **kwargs: Any) -> Any:
     route = _ROUTES.of(aws_session, device_arn)
     if route is None:
@@ -135,11 +183,7 @@ def _create(original: Any, aws_session: Any, device_arn: str, *args: Any, **kwar
 
 
 def _counted(original: Any, *args: Any, **kwargs: Any) -> Any:
-    reserved = kwargs.get("reservation_arn") or os.environ.get("AMZN_BRAKET_RESERVATION_TIME_WINDOW_ARN")
-
     def follow(work: Work, task: Any) -> None:
-        if reserved:
-            work.note(reserved=1.0)
         _TASKS.add(_Task(work, task, args[0]))
 
     return sent(_describe, follow, original, *args, **kwargs)
@@ -152,11 +196,13 @@ def _describe(
     s3_destination_folder: Any,  # noqa: ARG001
     shots: Any = None,
     *_: Any,
+    reservation_arn: str | None = None,
     **__: Any,
 ) -> Batch:
     name = _ROUTES.names.get(device_arn) or device_arn.rsplit("/", 1)[-1]
     shots, device = shots_of(task_specification, shots), _ROUTES.devices.get(device_arn)
-    return Batch(name, (task_specification,), shots, local=False, device=device, priced_as=device_arn)
+    known = {"reserved": 1.0} if _reserved(reservation_arn) else None
+    return Batch(name, (task_specification,), shots, local=False, device=device, priced_as=device_arn, known=known)
 
 
 class _Task:
@@ -200,8 +246,9 @@ class _Task:
         self._finish(status, None if milliseconds is None else milliseconds / 1000)
 
     def _finish(self, status: str, seconds: float | None = None) -> None:
-        remote_jobs.over(self.work)
+        # In this order: at the end of the following, what it knows is told, and that may be less.
         self.work.finish(_OVER.get(status, "failed"), seconds, queue_time=self._waited(seconds))
+        remote_jobs.over(self.work)
 
     def _waited(self, seconds: float | None) -> float | None:
         """Seconds before it ran: all but the time that it took, or up to when it was first seen to run."""

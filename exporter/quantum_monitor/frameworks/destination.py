@@ -61,7 +61,11 @@ def active() -> tuple[QuantumMonitor | None, Run | None]:
 def target() -> tuple[QuantumMonitor | None, Run | None]:
     """The same; where there has not been a run yet, one begins."""
     monitor, run = active()
-    return (monitor, run) if run is not None else _first_run(os.getpid())
+    if run is None:
+        monitor, run = _first_run(os.getpid())
+    if run is not None:
+        _MAKING.process = None  # there is a monitor: when it is closed, none takes its place
+    return monitor, run
 
 
 def _first_run(process: int) -> tuple[QuantumMonitor | None, Run | None]:

@@ -40,6 +40,7 @@ class Batch(NamedTuple):
         local: whether it runs on this machine, which costs nothing.
         device: the backend's object, where its status can be asked for.
         priced_as: what the provider's prices call the backend (an ARN); its name unless given.
+        known: further fields of each circuit that are known before, such as ``reserved``.
     """
 
     backend: str
@@ -48,6 +49,7 @@ class Batch(NamedTuple):
     local: bool = True
     device: Any = None
     priced_as: str | None = None
+    known: Mapping[str, float] | None = None
 
 
 Describe: TypeAlias = "Callable[..., Batch | None]"
@@ -80,9 +82,10 @@ class Work:
         began: when, on the clock of ``time.perf_counter``.
         facts: of each circuit, where they are known before.
         aside: money set aside for it where a budget is enforced, by currency.
+        spent: seconds that it has taken from the program before it began.
     """
 
-    __slots__ = ("_counted", "_extra", "_jobs", "aside", "batch", "began", "facts", "monitor", "run")
+    __slots__ = ("_counted", "_extra", "_jobs", "aside", "batch", "began", "facts", "monitor", "run", "spent")
 
     def __init__(self, monitor: QuantumMonitor, run: Run, batch: Batch) -> None:
         self.monitor, self.run, self.batch = monitor, run, batch
@@ -91,6 +94,7 @@ class Work:
         self._extra: dict[str, float] = {}
         self._counted = False
         self._jobs: str | None = None
+        self.spent = 0.0
         self.began = time.perf_counter()
 
     def note(self, **fields: float | None) -> None:
@@ -123,18 +127,30 @@ class Work:
                 self.run.job(label_value(self.batch.backend), self._jobs, None)
             if fields:
                 self.note(**fields)
-            self._count(status, seconds)
+            if self.aside:
+                self._count_for_money(status, seconds)
+            else:
+                self._count(status, seconds)
             if self._jobs is not None:  # it took its time, and somebody waits to hear
                 self.run.take_in()
-            self.run.spent("instrumentation", called_at)
-            if self.aside:
-                _give_money_back(self)
+            self.run.spent("instrumentation", called_at - self.spent)
         except Exception as error:  # noqa: BLE001 - the user's program goes on whatever happens in here
             FAULTS.internal("instrumentation", error)
 
     def fail(self, error: BaseException, seconds: float | None = None) -> None:
         """Count the circuits as failed; as cancelled where a person or the program stopped them."""
         self.finish("failed" if isinstance(error, Exception) else "cancelled", seconds)
+
+    def _count_for_money(self, status: str, seconds: float | None) -> None:
+        """Another thread that asks what is left finds the money set aside, or spent, and never both or none."""
+        from quantum_monitor.costs import budget
+
+        with self.run.lock:
+            try:
+                self._count(status, seconds)
+                self.run.take_in()
+            finally:
+                budget.give_back(self.run, self.aside)
 
     def _count(self, status: str, seconds: float | None) -> None:
         run, batch = self.run, self.batch
@@ -144,6 +160,8 @@ class Work:
         if run.ended is not None:
             FAULTS.dropped("executions", "run_ended", len(circuits))
             return
+        if not run.instrumented:
+            run.note_instrumented()
         facts = self.facts or facts_of_all(circuits)
         shared = self._shared(seconds)
         backend = _label(batch.backend)
@@ -163,7 +181,9 @@ class Work:
     def _shared(self, seconds: float | None) -> dict[str, float]:
         """The fields that are the same for each circuit."""
         number = len(self.batch.circuits)
-        shared = {} if seconds is None else {"execution_time": seconds / number}
+        shared = dict(self.batch.known or {})
+        if seconds is not None:
+            shared["execution_time"] = seconds / number
         for name, value in self._extra.items():
             shared[name] = value / number if name in _SHARED_OUT else value
         return shared
@@ -189,9 +209,9 @@ def observed(describe: Describe, original: Callable[P, R], /, *args: P.args, **k
     work = begin(describe, *args, **kwargs)
     if work is None:
         return original(*args, **kwargs)
-    _HERE.inside = work
-    work.began = began = time.perf_counter()
-    try:
+    began = work.began
+    try:  # from here on: Ctrl-C may come at any call, and a mark that stays would hide all that follows
+        _HERE.inside = work
         result = original(*args, **kwargs)
     except BaseException as error:
         work.fail(error, time.perf_counter() - began)
@@ -223,9 +243,9 @@ def _one_by_one(one: Callable[[], Work | None], results: Iterator[T]) -> Iterato
     while True:
         outer = _HERE.inside
         work = one() if outer is None else None
-        _HERE.inside = outer or work
         began = time.perf_counter()
         try:
+            _HERE.inside = outer or work
             result = next(results)
         except StopIteration:
             return
@@ -265,8 +285,8 @@ def sent(
     work = begin(describe, *args, **kwargs)
     if work is None:
         return original(*args, **kwargs)
-    _HERE.inside = work
     try:
+        _HERE.inside = work
         job = original(*args, **kwargs)
     except BaseException as error:
         work.fail(error)
@@ -317,6 +337,7 @@ def begin(describe: Describe, *args: Any, **kwargs: Any) -> Work | None:
     Raises:
         BudgetExceeded: it would cost more than is left, and the settings ask for it.
     """
+    called_at = time.perf_counter()
     try:
         monitor, run = target()
         if monitor is None or run is None or run.logs_executions:
@@ -332,6 +353,8 @@ def begin(describe: Describe, *args: Any, **kwargs: Any) -> Work | None:
         return None
     if run.settings.enforce_budget and not batch.local:
         _set_money_aside(work)
+    work.began = began = time.perf_counter()
+    work.spent = began - called_at
     return work
 
 
@@ -362,7 +385,7 @@ def _set_money_aside(work: Work) -> None:
     try:
         work.facts = facts_of_all(batch.circuits)
         fields = [
-            {**known, **({} if number is None else {"shots": float(number)})}
+            {**known, **(batch.known or {}), **({} if number is None else {"shots": float(number)})}
             for known, number in zip(work.facts, _shots_of_each(batch), strict=False)
         ]
         priced_as, tables = batch.priced_as or batch.backend, work.monitor.price_tables
@@ -371,9 +394,3 @@ def _set_money_aside(work: Work) -> None:
         raise
     except Exception as error:  # noqa: BLE001 - the user's program goes on whatever happens in here
         FAULTS.internal("instrumentation", error)
-
-
-def _give_money_back(work: Work) -> None:
-    from quantum_monitor.costs import budget
-
-    budget.give_back(work.run, work.aside)

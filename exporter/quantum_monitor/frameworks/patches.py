@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import inspect
 import weakref
@@ -12,6 +13,8 @@ Around: TypeAlias = Callable[..., Any]
 """What takes the place of a function: called with the original function first, then with the call's arguments."""
 
 _MARK = "__quantum_monitor__"
+_FOUND = "__quantum_monitor_found__"
+_OF_ONE = "__quantum_monitor_of_one__"
 
 
 class Patches:
@@ -27,6 +30,8 @@ class Patches:
     def __init__(self) -> None:
         self.active = True
         self._undo: list[Callable[[], None]] = []
+        # Our wrappings, and where they are; a class made in a loop must be able to go, and leave nothing behind.
+        self._wrapped: dict[weakref.ref[Any], tuple[weakref.ref[Any], str]] = {}
 
     def wrap(self, owner: Any, name: str, around: Around) -> None:
         """Wrap a function of a module, or a method (static ones, too) that a class defines itself; twice wraps once.
@@ -46,16 +51,12 @@ class Patches:
         if _is_wrapped(original):
             return
         wrapping = self._replacement(original, around)
-        replacement = wrapping if original is found else staticmethod(wrapping)
-        setattr(owner, name, replacement)
-        place = weakref.ref(owner)  # a class made in a loop must be able to go
+        setattr(wrapping, _FOUND, found)
+        setattr(owner, name, wrapping if original is found else staticmethod(wrapping))
+        self._wrapped[weakref.ref(wrapping, self._forget)] = weakref.ref(owner), name
 
-        def undo() -> None:
-            known = place()
-            if known is not None and vars(known).get(name) is replacement:
-                setattr(known, name, found)
-
-        self._undo.append(undo)
+    def _forget(self, wrapping: weakref.ref[Any]) -> None:
+        self._wrapped.pop(wrapping, None)
 
     def wrap_family(self, base: Any, name: str, around: Around) -> None:
         """Wrap a method wherever a class or one of its subclasses defines it, those still to come included.
@@ -89,21 +90,27 @@ class Patches:
         self._undo.append(undo)
 
     def wrap_object(self, thing: Any, name: str, around: Around) -> None:
-        """Wrap a method of one object only.
+        """Wrap a method of one object only; a copy of it, or what is unpickled from it, has the original.
 
         Raises:
-            AttributeError: the object has no such method, or takes no attributes.
+            AttributeError: the object has no such method, or takes no wrapping.
         """
-        if _is_wrapped(vars(thing).get(name)):
+        getattr(type(thing), name)
+        methods = _methods_of(thing)
+        if _is_wrapped(methods.get(name)):
             return
-        method = getattr(type(thing), name)
-        setattr(thing, name, _Bound(self._replacement(method, around), thing, name))
+        kind: Any = type(thing)
+        real = kind.__mro__[1]
+        if name not in vars(kind):
+            setattr(kind, name, _of_one(real, name))
+        replacement = methods[name] = self._replacement(getattr(real, name), around)
         place = weakref.ref(thing)  # an object that is watched must be able to go
 
         def undo() -> None:
             known = place()
-            if known is not None:
-                vars(known).pop(name, None)
+            if known is not None and methods.get(name) is replacement:
+                del methods[name]
+                _give_class_back(known)
 
         self._undo.append(undo)
 
@@ -116,6 +123,12 @@ class Patches:
         self.active = False
         while self._undo:
             self._undo.pop()()
+        for wrapping, (place, name) in reversed(list(self._wrapped.items())):
+            ours, owner = wrapping(), place()
+            present = None if owner is None else vars(owner).get(name)
+            if ours is not None and (present.__func__ if isinstance(present, staticmethod) else present) is ours:
+                setattr(owner, name, getattr(ours, _FOUND))
+        self._wrapped.clear()
 
     def _wrap_own(self, owner: Any, name: str, around: Around) -> None:
         found = vars(owner).get(name)
@@ -136,18 +149,89 @@ class Patches:
         return wrapping
 
 
-class _Bound:
-    """The wrapped method of one object. A copy of the object, or what is unpickled from it, has the original."""
+class _Always:
+    """The mark of a method that looks whether it was wrapped for this object: nobody is to count above it."""
 
-    def __init__(self, replacement: Callable[..., Any], thing: Any, name: str) -> None:
-        self._thing, self._name = thing, name
-        functools.update_wrapper(self, replacement)
+    active = True
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.__wrapped__(self._thing, *args, **kwargs)  # type: ignore[attr-defined]  # set by update_wrapper
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return getattr, (self._thing, self._name)  # as bound methods do; the copy has no attributes of its own yet
+_ONES: dict[int, tuple[weakref.ref[Any], dict[str, Callable[..., Any]]]] = {}
+"""The objects that are wrapped one by one, by their ids, each with what takes the place of its methods.
+
+Such an object is of a class of ours for as long as it is wrapped: a subclass of its own which adds nothing but these
+methods. An attribute of the object would be copied with it, and a copy would run on the original.
+"""
+
+
+def _methods_of(thing: Any) -> dict[str, Callable[..., Any]]:
+    """What takes the place of methods of this object.
+
+    Raises:
+        AttributeError: it takes no other class.
+    """
+    known = _ONES.get(id(thing))
+    if known is not None:
+        return known[1]
+    number = id(thing)
+    try:
+        place = weakref.ref(thing, lambda _: _ONES.pop(number, None))
+        _set_class(thing, _class_for_one(type(thing)))
+    except Exception as error:  # a class may refuse subclasses in its own way
+        raise AttributeError(f"{type(thing).__qualname__} cannot be wrapped: {error}") from error
+    methods: dict[str, Callable[..., Any]] = {}
+    _ONES[number] = place, methods
+    return methods
+
+
+def _give_class_back(thing: Any) -> None:
+    """An object of which nothing is wrapped any more is of its own class again."""
+    known = _ONES.get(id(thing))
+    if known is not None and not known[1]:
+        del _ONES[id(thing)]
+        if _OF_ONE in vars(type(thing)):
+            _set_class(thing, type(thing).__mro__[1])
+
+
+def _set_class(thing: Any, kind: type) -> None:
+    vars(object)["__class__"].__set__(thing, kind)
+
+
+def _class_for_one(real: Any) -> Any:
+    """The class of ours for objects of this class; it says that it is theirs, and so do copies and pickles."""
+    if _OF_ONE in vars(real):  # a copy made by hand, of the class that its original has at present
+        return real
+    for known in type.__subclasses__(real):
+        if _OF_ONE in vars(known):
+            return known
+
+    def reduce(thing: Any, protocol: Any) -> Any:
+        by_class = copyreg.dispatch_table.get(real)
+        reduced = real.__reduce_ex__(thing, protocol) if by_class is None else by_class(thing)
+        if isinstance(reduced, str):
+            return reduced
+        function, arguments, *state = reduced
+        function, *arguments = (real if part is ours else part for part in (function, *arguments))
+        return function, tuple(arguments), *state
+
+    named = {name: vars(real)[name] for name in ("__module__", "__qualname__", "__doc__") if name in vars(real)}
+    told = {"__class__": property(lambda _: real, _set_class), "__reduce_ex__": reduce, "__slots__": (), _OF_ONE: True}
+    ours = type(real)(real.__name__, (real,), {**named, **told})
+    return ours
+
+
+def _of_one(real: Any, name: str) -> Callable[..., Any]:
+    """A method that does what was wrapped for its object, and what it does otherwise for any other."""
+    original = getattr(real, name)
+
+    @functools.wraps(original)
+    def of_one(thing: Any, *args: Any, **kwargs: Any) -> Any:
+        known = _ONES.get(id(thing))
+        method = None if known is None else known[1].get(name)
+        return (method or getattr(real, name))(thing, *args, **kwargs)
+
+    wrapping = _awaiting(of_one) if inspect.iscoroutinefunction(original) else of_one
+    setattr(wrapping, _MARK, _Always)
+    return wrapping
 
 
 def _awaiting(replacement: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,6 +8,7 @@ calculates derivatives runs each circuit once, too, and counts like an execution
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
@@ -93,14 +94,29 @@ def _batch(device: Any, *args: Any, **kwargs: Any) -> Batch:
     """The circuits that a method of a device is given: one tape or several, before anything else."""
     given: Any = args[0] if args else kwargs.get("circuits", ())
     tapes = given if type(given) in _BATCHES else (given,) if isinstance(given, QuantumScript) else tuple(given)
-    shots = [_shots(tape) if tape.shots else None for tape in tapes]
+    # The shots of all parts of a shot vector, for each entry of a broadcast parameter.
+    shots = [
+        None if (number := tape.shots.total_shots) is None else int(number) * (tape.batch_size or 1) for tape in tapes
+    ]
+    known = _DEVICES.get(id(device))
+    if known is not None and known[0]() is device:
+        return Batch(known[1], tapes, shots, known[2])
     backend, local, inner = _backend(device)
+    if inner is None:
+        _remember(device, backend, local)
     return Batch(backend, tapes, shots, local, inner)
 
 
-def _shots(tape: Any) -> int:
-    """The shots of all parts of a shot vector, for each entry of a broadcast parameter."""
-    return int(tape.shots.total_shots) * (tape.batch_size or 1)
+def _remember(device: Any, backend: str, local: bool) -> None:
+    """Remember what a device is called that leads to no backend of another framework."""
+    number = id(device)
+    if len(_DEVICES) >= _DEVICES_REMEMBERED:
+        _DEVICES.clear()
+    _DEVICES[number] = weakref.ref(device, lambda _: _DEVICES.pop(number, None)), backend, local
+
+
+_DEVICES: dict[int, tuple[weakref.ref[Any], str, bool]] = {}
+_DEVICES_REMEMBERED = 64
 
 
 def _backend(device: Any) -> tuple[str, bool, Any]:

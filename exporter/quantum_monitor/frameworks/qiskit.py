@@ -8,7 +8,6 @@ backend took for it, shared out; exact ones take none.
 from __future__ import annotations
 
 import math
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from functools import partial
 from numbers import Integral
@@ -24,9 +23,12 @@ from quantum_monitor.backends.qiskit_backends import is_local
 from quantum_monitor.frameworks import qiskit_changes, qiskit_jobs
 from quantum_monitor.frameworks.executions import Batch, Work, enclosing, sent
 from quantum_monitor.frameworks.patches import Around, Patches
+from quantum_monitor.physics.circuit_objects import remember_class
 
 Shots: TypeAlias = "int | list[int | None] | None"
 """Of each execution: as `Batch.shots`."""
+
+_AS_GIVEN = frozenset([QuantumCircuit, list, tuple])
 
 
 def install(patches: Patches) -> None:
@@ -70,25 +72,21 @@ def place_of(backend: Any, label: str) -> Place:
     if backend is None:
         return Place(label, True, None)
     name = backend.name
-    local, has_status = _kind(type(backend))
-    return Place(name() if callable(name) else name or type(backend).__name__, local, backend if has_status else None)
+    local = _LOCAL.get(type(backend))
+    if local is None:
+        local = is_local(type(backend))
+        remember_class(_LOCAL, type(backend), local)
+    return Place(name() if callable(name) else name or type(backend).__name__, local, backend)
 
 
-_KINDS: weakref.WeakKeyDictionary[type, tuple[bool, bool]] = weakref.WeakKeyDictionary()
-
-
-def _kind(kind: type) -> tuple[bool, bool]:
-    """Whether backends of a class are in this process, and whether they have a status."""
-    known = _KINDS.get(kind)
-    if known is None:
-        known = _KINDS[kind] = is_local(kind), callable(getattr(kind, "status", None))
-    return known
+_LOCAL: dict[type, bool] = {}
 
 
 def _run_primitive(original: Callable[..., Any], primitive: Any, *args: Any, **kwargs: Any) -> Any:
     if enclosing() is not None:
         return original(primitive, *args, **kwargs)
-    args, kwargs = _to_be_read_twice("pubs", args, kwargs)
+    if not args or type(args[0]) is not list:
+        args, kwargs = _to_be_read_twice("pubs", args, kwargs)
     follow = partial(_follow, primitive, args, kwargs)
     return sent(_primitive_batch, follow, original, primitive, *args, **kwargs)
 
@@ -118,11 +116,16 @@ def _primitive_batch(
     return Batch(place.label, circuits, each, False, place.device)
 
 
+_EXACT = (
+    (StatevectorEstimator, Place("statevector_estimator", True, None)),
+    (StatevectorSampler, Place("statevector_sampler", True, None)),
+)
+
+
 def _place_of_primitive(primitive: Any) -> Place:
-    if isinstance(primitive, StatevectorEstimator):
-        return Place("statevector_estimator", True, None)
-    if isinstance(primitive, StatevectorSampler):
-        return Place("statevector_sampler", True, None)
+    for kind, exact in _EXACT:
+        if isinstance(primitive, kind):
+            return exact
     backend = getattr(primitive, "_backend", None)
     if backend is None:
         backend = getattr(primitive, "backend", None)
@@ -165,6 +168,8 @@ def _coerced(primitive: Any, pubs: Iterable[Any], amount: Any) -> list[Any] | No
 
 def _executions(pubs: Iterable[Any], shots_of: Callable[[Any], int | None]) -> tuple[list[Any], Shots]:
     """The circuit of each execution, and its shots: one number where all take as many."""
+    if isinstance(pubs, list) and len(pubs) == 1 and not pubs[0].parameter_values.shape:  # most are like this
+        return [pubs[0].circuit], shots_of(pubs[0])
     circuits: list[Any] = []
     shots: list[int | None] = []
     for pub in pubs:
@@ -191,7 +196,7 @@ def _asked_shots(primitive: Any, pub: Any) -> int | None:
 
 
 def _number(shots: Any) -> int | None:
-    return shots if type(shots) is int else int(shots) if isinstance(shots, Integral) else None
+    return int(shots) if isinstance(shots, Integral) else None
 
 
 def _run_backend(original: Callable[..., Any], backend: Any, *args: Any, **kwargs: Any) -> Any:
@@ -199,7 +204,8 @@ def _run_backend(original: Callable[..., Any], backend: Any, *args: Any, **kwarg
         return qiskit_jobs.on_behalf(
             partial(_shots_in_all, backend, *args, **kwargs), original, backend, *args, **kwargs
         )
-    args, kwargs = _to_be_read_twice("run_input", args, kwargs)
+    if not args or type(args[0]) not in _AS_GIVEN:
+        args, kwargs = _to_be_read_twice("run_input", args, kwargs)
     return sent(_backend_batch, qiskit_jobs.follow, original, backend, *args, **kwargs)
 
 
@@ -225,7 +231,7 @@ def _runs(
         circuits = [circuit for circuit, bind in zip(circuits, binds, strict=False) for _ in range(_sets_in(bind))]
     if shots is None:
         shots = getattr(getattr(backend, "options", None), "shots", None)
-    number = _number(shots)
+    number = shots if type(shots) is int else _number(shots)
     if number is not None:
         for circuit in circuits:
             if not getattr(circuit, "num_clbits", 1):

@@ -1,8 +1,10 @@
 """Qiskit: circuits whose instructions are replaced or taken out in place.
 
-A large circuit that is executed again has the facts that it had, unless it changed. Its instructions exist in Rust,
-where nobody can see whether they are the same ones in less time than it takes to count them anew; what is appended
-shows in their number. All other changes pass through these few methods.
+A circuit that is executed again has the facts that it had, unless it changed. Its instructions exist in Rust, where
+nobody can see whether they are the same ones in less time than it takes to count them anew; what is appended shows in
+their number, and what is built anew (by ``remove_final_measurements``, or a circuit of the library) in the object that
+holds them. All other changes pass through these few methods. (Qiskit also takes an ``if`` out when its ``else`` begins;
+what has control flow is never remembered.)
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qiskit import QuantumCircuit
+from qiskit.circuit.instructionset import InstructionSet
 from qiskit.circuit.quantumcircuitdata import QuantumCircuitData
 
 from quantum_monitor import facts
@@ -21,8 +24,8 @@ def install(patches: Patches) -> None:
     """Tell `quantum_monitor.facts` of changes for as long as the patches are there."""
     for name in ("__setitem__", "__delitem__", "sort"):
         patches.wrap(QuantumCircuitData, name, _through_data)
-    for name in ("clear", "_pop_previous_instruction_in_scope"):
-        patches.wrap(QuantumCircuit, name, _of_circuit)
+    patches.wrap(QuantumCircuit, "clear", _of_circuit)
+    patches.wrap(InstructionSet, "inverse", _of_some_circuit)
     data = vars(QuantumCircuit)["data"]
 
     def assign(circuit: Any, instructions: Any) -> None:
@@ -45,6 +48,13 @@ def _through_data(original: Callable[..., Any], view: Any, *args: Any, **kwargs:
         return original(view, *args, **kwargs)
     finally:
         facts.changed(view._circuit)
+
+
+def _of_some_circuit(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    try:
+        return original(*args, **kwargs)
+    finally:
+        facts.some_changed()
 
 
 def _of_circuit(original: Callable[..., Any], circuit: Any, *args: Any, **kwargs: Any) -> Any:

@@ -47,30 +47,34 @@ class Task:
         """Run the function, on whichever thread this is."""
         began = time.perf_counter()
         before, _HERE.task = _HERE.task, self
+        error: BaseException | None = None
         try:
             result = within(self._inside, self._function, *args, **kwargs)
-        except BaseException as error:
-            self._end(time.perf_counter() - began, error, success=False)
+        except BaseException as raised:
+            error, result = raised, None
             raise
         finally:
             _HERE.task = before
-        self._end(time.perf_counter() - began, None, success=_succeeded(result))
+            self._ending = time.perf_counter() - began, error, error is None and _succeeded(result)
+            if self._work is not None:
+                self._finish(self._work, *self._ending)
         return result
 
     def ended_by(self, work: Work) -> None:
-        """The end of the function is the end of this work."""
+        """The end of the function is the end of this work; so is that of its future, if the function never runs."""
         self._work = work
+        if self._ending is None:
+            self.future.add_done_callback(self._over)
         if self._ending is not None:
             self._finish(work, *self._ending)
 
-    def _end(self, seconds: float, error: BaseException | None, *, success: bool) -> None:
-        self._ending = (seconds, error, success)
-        if self._work is not None:
-            self._finish(self._work, *self._ending)
+    def _over(self, future: Future[Any]) -> None:
+        if self._ending is None and self._work is not None:
+            _done(self._work, future)
 
     def _finish(self, work: Work, seconds: float, error: BaseException | None, success: bool) -> None:
-        circuits = len(work.batch.circuits)
-        if self.shots and work.batch.shots is None and circuits:
+        if self.shots and work.batch.shots is None and work.batch.circuits:
+            circuits = len(work.batch.circuits)
             more = self.shots % circuits
             shares = [self.shots // circuits + (number < more) for number in range(circuits)]
             work.batch = work.batch._replace(shots=shares)
@@ -88,6 +92,7 @@ class _Here(threading.local):
 
 
 _HERE = _Here()
+_THREADS = (ThreadPoolExecutor, NoneType)  # Aer's jobs may be sent to another process, by an executor of the user's
 
 
 class _Hooks:
@@ -126,11 +131,11 @@ def task_of(job: Any) -> Task | None:
 
 def follow(work: Work, job: Any) -> None:
     """See to it that a work is finished when its job is."""
-    task, _HERE.sent = task_of(job), None
+    task, _HERE.sent = _HERE.sent, None
     future = getattr(job, "_future", None)
-    if isinstance(future, Future):
-        if task is not None:
-            task.ended_by(work)
+    if task is not None and task.future is future is not None:
+        task.ended_by(work)
+    elif isinstance(future, Future):
         future.add_done_callback(partial(_done, work))
     elif remote_jobs.can_be_followed(job):
         remote_jobs.follow(work, job)
@@ -171,7 +176,7 @@ def on_behalf(shots: Callable[[], int], original: Callable[..., Any], /, *args: 
 def _submit(attribute: str, original: Callable[..., Any], job: Any, /, *args: Any, **kwargs: Any) -> Any:
     inside = enclosing()
     function = getattr(job, attribute, None)
-    if inside is None or not callable(function) or not _on_a_thread(job):
+    if inside is None or not callable(function) or not isinstance(getattr(job, "_executor", None), _THREADS):
         return original(job, *args, **kwargs)
     task = Task(function, inside, getattr(job, "_args", ()))
     setattr(job, attribute, task)
@@ -182,11 +187,6 @@ def _submit(attribute: str, original: Callable[..., Any], job: Any, /, *args: An
     task.future = getattr(job, "_future", None)
     _HERE.sent = task
     return sent
-
-
-def _on_a_thread(job: Any) -> bool:
-    """Whether a job's function runs on a thread; Aer's may be sent to another process, by an executor of the user's."""
-    return isinstance(getattr(job, "_executor", None), (ThreadPoolExecutor, NoneType))
 
 
 def _done(work: Work, future: Future[Any]) -> None:

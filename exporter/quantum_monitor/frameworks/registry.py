@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-import importlib.util
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -47,31 +47,44 @@ INTEGRATIONS = (
     Integration("braket", "braket", "braket.devices", "amazon-braket-sdk", "1.100"),
     Integration("braket", "braket_aws", "braket.aws", "amazon-braket-sdk", "1.100"),
 )
+_TELLS = "__quantum_monitor__"
 FRAMEWORKS = tuple(dict.fromkeys(integration.framework for integration in INTEGRATIONS))
 
 
 class Installed:
-    """The integrations that are on in this process, or wait for their framework."""
+    """The integrations that are on in this process, or wait for their framework.
+
+    What is imported here, in the course of installing, may wait for a module that another thread is importing, and
+    that thread comes here when it has it: so nothing is imported, and nobody waits, while the lock is held.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
         self._patches: dict[Integration, Patches] = {}
-        self._refused: set[Integration] = set()
+        self._waiting: set[Integration] = set()
         self._finder = _Finder(self._loaded)
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Begin with a lock that no thread holds: at construction, and in a forked child."""
+        self._lock = threading.RLock()
 
     def add(self, frameworks: Iterable[str]) -> None:
         """Instrument these frameworks now where they are loaded, else as soon as they are."""
         with self._lock:
             for integration in INTEGRATIONS:
                 if integration.framework in frameworks and integration not in self._patches:
-                    self._refused.discard(integration)
                     self._finder.watched[integration.trigger] = None
-                    if _is_loaded(integration.trigger):
-                        self._install(integration)
-                    else:
-                        self._patches[integration] = Patches()
+                    self._patches[integration] = Patches()
+                    self._waiting.add(integration)
             if self._finder not in sys.meta_path:
                 sys.meta_path.insert(0, self._finder)
+            waiting = self._in_order(self._waiting)
+        for integration in waiting:
+            if integration.trigger in sys.modules and not _is_loaded(integration.trigger):
+                with contextlib.suppress(Exception):  # another thread is at it, and hears of it itself
+                    importlib.import_module(integration.trigger)
+            if _is_loaded(integration.trigger):
+                self._install(integration)
 
     def clear(self) -> None:
         """Give everything back."""
@@ -79,27 +92,46 @@ class Installed:
             if self._finder in sys.meta_path:
                 sys.meta_path.remove(self._finder)
             self._finder.watched.clear()
+            self._waiting.clear()
             for patches in reversed(self._patches.values()):
                 patches.undo()
             self._patches.clear()
 
     def _loaded(self, trigger: str) -> None:
+        """A module was loaded, or loaded anew; those below it that waited for the end of its import are, too."""
         with self._lock:
-            for integration in tuple(self._patches):
-                if integration.trigger == trigger and integration not in self._refused:
-                    self._install(integration)
+            again = {known for known in self._patches if known.trigger == trigger}
+            below = {
+                known for known in self._waiting if known.trigger.startswith(f"{trigger}.") and _is_there(known.trigger)
+            }
+            self._waiting |= again
+        for integration in self._in_order(again | below):
+            self._install(integration)
 
     def _install(self, integration: Integration) -> None:
-        patches = self._patches[integration] = Patches()
+        with self._lock:
+            if integration not in self._waiting:
+                return  # another thread is at it, or it was given back
+            self._waiting.remove(integration)
+            before = self._patches[integration]
+            patches = self._patches[integration] = Patches()
+        before.undo()
         try:
             install(integration, patches)
         except Exception as error:  # noqa: BLE001 - a framework that changed under us is left alone
             patches.undo()
-            self._refused.add(integration)
             _warn(integration, error)
+        with self._lock:
+            if self._patches.get(integration) is not patches:
+                patches.undo()  # it was given back meanwhile
         for monitor in OPEN:
-            if monitor.active_run is not None:
-                monitor.active_run.note_framework()
+            run = monitor.active_run
+            if run is not None:
+                run.note_framework()
+
+    @staticmethod
+    def _in_order(integrations: set[Integration]) -> list[Integration]:
+        return [integration for integration in INTEGRATIONS if integration in integrations]
 
 
 def install(integration: Integration, patches: Patches) -> None:
@@ -158,7 +190,13 @@ def _numbers(release: str) -> tuple[int, ...]:
 
 
 def _is_loaded(name: str) -> bool:
-    """Whether a module is loaded to its end."""
+    """Whether a module, and the packages that it is in, are loaded to their ends."""
+    parts = name.split(".")
+    return all(_is_there(".".join(parts[: number + 1])) for number in range(len(parts)))
+
+
+def _is_there(name: str) -> bool:
+    """Whether a module itself is loaded to its end."""
     module = sys.modules.get(name)
     spec = getattr(module, "__spec__", None)
     return module is not None and not getattr(spec, "_initializing", False)
@@ -172,26 +210,38 @@ class _Finder:
         self._then = then
         self._here = threading.local()
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:  # noqa: ARG002 - a protocol
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """What the finders behind this one find, with a loader that tells when it is done."""
         if name not in self.watched or getattr(self._here, "searching", False):
             return None
-        self._here.searching = True
+        self._here.searching = True  # one of them may ask all finders again
         try:
-            spec = importlib.util.find_spec(name)
-        except (ImportError, ValueError):
-            return None  # whoever imports it hears it from the finders that follow
+            spec = self._search(name, path, target)
         finally:
             self._here.searching = False
         if spec is not None and spec.loader is not None:
-            self._tell_after(spec.loader, name)
+            self._tell_after(spec.loader)
         return spec
 
-    def _tell_after(self, loader: Any, name: str) -> None:
+    def _search(self, name: str, path: Any, target: Any) -> ModuleSpec | None:
+        for finder in list(sys.meta_path):
+            find = None if finder is self else getattr(finder, "find_spec", None)
+            spec: ModuleSpec | None = None if find is None else find(name, path, target)
+            if spec is not None:
+                return spec
+        return None
+
+    def _tell_after(self, loader: Any) -> None:
         # On the loader's instance, so that whoever asks what kind of loader it is hears the truth.
-        original = loader.exec_module
+        original = getattr(loader, "exec_module", None)
+        if original is None or isinstance(loader, type) or hasattr(original, _TELLS):
+            return
 
         def exec_module(module: ModuleType) -> None:
             original(module)
-            self._then(name)
+            if module.__name__ in self.watched:  # the loader of a zip archive loads all that is in it
+                self._then(module.__name__)
 
-        loader.exec_module = exec_module
+        setattr(exec_module, _TELLS, True)
+        with contextlib.suppress(AttributeError, TypeError):  # one that takes no attributes
+            loader.exec_module = exec_module

@@ -32,6 +32,7 @@ class _Open:
         """Begin anew: at construction, and in a forked child."""
         self.lock = threading.Lock()
         self.jobs: dict[int, tuple[Work, ReadJob, list[Callable[[], None]]]] = {}
+        self.waiting: dict[int, tuple[Run, float]] = {}
         self._follower: Follower | None = None
 
     def follower(self) -> Follower:
@@ -72,8 +73,14 @@ def follow_by(work: Work, read: ReadJob, *then: Callable[[], None]) -> None:
     follower = _OPEN.follower()
     if (end := partial(settle, work.run)) not in work.run.at_end:
         work.run.at_end.append(end)
+
+    def look() -> JobFacts:
+        facts = read()
+        _see_the_queue(work, facts.created if facts.state == "queued" else None)
+        return facts
+
     with _OPEN.lock:
-        stop = follower.follow_by(read, lambda facts: _changed(work, facts))
+        stop = follower.follow_by(look, lambda facts: _changed(work, facts))
         _OPEN.jobs[id(work)] = work, read, [stop, *then]
 
 
@@ -83,6 +90,7 @@ def over(work: Work) -> None:
         _, _, then = _OPEN.jobs.pop(id(work), (None, None, ()))
     for call in then:
         call()
+    _see_the_queue(work, None)
 
 
 def settle(run: Run, seconds: float = _LAST_LOOK_SECONDS) -> None:
@@ -125,5 +133,26 @@ def _changed(work: Work, facts: JobFacts) -> None:
     if not facts.done:
         work.state("queued" if facts.state == "queued" else "running")
         return
-    over(work)
+    # In this order: at the end of the following, what it knows is told, and that may be less.
     work.finish(facts.status, facts.execution_time, queue_time=facts.queue_time, billed_time=facts.billed)
+    over(work)
+
+
+def _see_the_queue(work: Work, created: float | None) -> None:
+    """Let the alert see the longest wait: a job that waits for ever has no execution to see it in.
+
+    Args:
+        work: whose job was asked for.
+        created: when it was sent, as Unix time, if it waits still; else None.
+    """
+    with _OPEN.lock:
+        before = _OPEN.waiting.pop(id(work), None)
+        if created is not None and id(work) in _OPEN.jobs:
+            _OPEN.waiting[id(work)] = work.run, created
+        since = min((moment for run, moment in _OPEN.waiting.values() if run is work.run), default=None)
+    if work.run.ended is not None:
+        return
+    if since is not None:
+        work.run.waited(max(0.0, time.time() - since))
+    elif before is not None:
+        work.run.waited(0.0)  # nobody waits any more

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import weakref
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from quantum_monitor.frameworks.destination import sending_to
@@ -13,7 +15,7 @@ from quantum_monitor.frameworks.registry import loaded, ours
 if TYPE_CHECKING:
     from quantum_monitor.monitor import QuantumMonitor
 
-_WATCHED: dict[int, Patches] = {}
+_WATCHED: dict[int, tuple[weakref.ref[Any], Patches]] = {}
 """By the id of the object: a device of Braket's cannot be the key of a dictionary."""
 
 
@@ -41,9 +43,9 @@ def watch(monitor: QuantumMonitor, thing: Any) -> None:
     patches = _ForOne(monitor)
     for integration in loaded():
         watch_one = getattr(ours(integration), "watch", None)
-        if watch_one is not None and watch_one(patches, thing):
-            _WATCHED[id(thing)] = patches
-            weakref.finalize(thing, _WATCHED.pop, id(thing), None).atexit = False
+        if watch_one is not None and _is_theirs(watch_one, patches, thing):
+            gone = partial(_forget, id(thing))
+            _WATCHED[id(thing)] = weakref.ref(thing, gone), patches
             return
     raise ValueError(
         f"{type(thing).__name__} cannot be watched; hand over a PennyLane device or QNode, a Qiskit primitive or "
@@ -53,6 +55,19 @@ def watch(monitor: QuantumMonitor, thing: Any) -> None:
 
 def unwatch(thing: Any) -> None:
     """Watch an object no more."""
-    patches = _WATCHED.pop(id(thing), None)
+    _, patches = _WATCHED.pop(id(thing), (None, None))
     if patches is not None:
         patches.undo()
+
+
+def _forget(number: int, _: weakref.ref[Any]) -> None:
+    _WATCHED.pop(number, None)
+
+
+def _is_theirs(watch_one: Callable[[Patches, Any], bool], patches: Patches, thing: Any) -> bool:
+    """Whether a framework knows the object, and it can be wrapped."""
+    try:
+        return watch_one(patches, thing)
+    except AttributeError:
+        patches.undo()
+        return False

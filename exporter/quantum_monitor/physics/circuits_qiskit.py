@@ -121,8 +121,8 @@ def size(circuit: Any) -> int:
 
 
 def _instructions(circuit: Any) -> Any:
-    data = getattr(circuit, "_data", None)
-    return circuit.data if data is None else data
+    # Of one of the library that is not built yet there is nothing so far; whoever asks for its data has it built.
+    return getattr(circuit, "_data", None) or circuit.data
 
 
 def _strange(item: Any, expansions: list[list[Wires]]) -> Any:

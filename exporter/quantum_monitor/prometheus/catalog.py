@@ -259,6 +259,11 @@ def judged(name: str) -> tuple[str, str, str]:
 SUMMARY_NAMES: dict[tuple[str, str], str] = {
     **{("circuit", m.field): f"circuit_{m.field}" for m in CIRCUIT if m.field},
     **{("backend", m.field): f"backend_{m.field}" for m in BACKEND if m.field},
+    **{
+        ("transpilation", f"{fact}_{kind}"): f"transpilation_{fact}_{kind}"
+        for fact in ("depth", "two_qubit_gates")
+        for kind in ("before", "after")
+    },
 }
 """What summaries call a field of a record kind, where its bare name could be a state's or the user's own."""
 

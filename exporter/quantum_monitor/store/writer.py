@@ -153,6 +153,8 @@ class RunStore:
         in. Only a caller that sleeps does. A disk that hangs makes the writer late as well, so this takes 2 ms at
         most, and rests in between, longer and longer.
         """
+        if threading.get_ident() == self._thread.ident:  # what was held back is handed over by the writer itself
+            return
         late = self._overdue
         for _ in range(_NAPS):
             time.sleep(_NAP_SECONDS)

@@ -56,6 +56,8 @@ def not_measured(facts: Facts) -> Iterator[tuple[str, str]]:
     if any(kind == "backend" and field.startswith("error_ratio_") for kind, field in there):
         there.add(("backend", ""))
     for what, kind, fields, call in CATALOGUE:
+        if kind == "circuit" and facts.info.get("instrumented"):
+            continue  # counted automatically: what is not known there, nobody told, and a call would end the counting
         if not any((kind, field) in there for field in fields or ("",)):
             yield what, call
     for key, described in _DESCRIBED.items():
