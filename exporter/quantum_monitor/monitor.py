@@ -478,9 +478,18 @@ class QuantumMonitor:
         called_at = time.perf_counter()
         run = self._run or self._implicit_run()
         amounts = {"execution_time": execution_time, "queue_time": queue_time, "cost": cost, "shots": shots}
-        run.logs_executions = True
+        if not run.logs_executions:
+            self._logs_executions(run)
         observe.execution(run, circuit_description, amounts, backend_info, status)
         run.spent("log_circuit_execution", called_at)
+
+    @staticmethod
+    def _logs_executions(run: Run) -> None:
+        run.logs_executions = True
+        if run.instrumented:
+            LOG.warning(
+                "run %s: the program logs an execution itself, so none is counted automatically from here on", run.label
+            )
 
     @never_raises
     def log_backend_status(

@@ -35,6 +35,15 @@ QUBIT = cirq.LineQubit(0)
 CIRCUIT = cirq.Circuit(cirq.X(QUBIT), cirq.measure(QUBIT, key="m"))
 
 
+@pytest.fixture(autouse=True)
+def _alone() -> Iterator[None]:
+    """Monitors of other tests' modules are out of the way: executions would go to them."""
+    others = OPEN.copy()
+    OPEN.clear()
+    yield
+    OPEN[:] = [*others, *OPEN]
+
+
 @pytest.fixture
 def instrumented() -> Iterator[None]:
     instrument("cirq")

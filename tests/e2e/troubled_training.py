@@ -60,6 +60,14 @@ class Training:
         monitor.log_circuit_execution(
             CIRCUIT, execution_time=0.02, queue_time=queue_time, cost=cost, backend_info=BACKEND, shots=1_000
         )
+        run = monitor.active_run  # what automatic instrumentation tells it
+        if run is not None:
+            run.execution(
+                {"billed_time": 0.25}, backend=BACKEND, status="success", currency="USD", cost_kind="estimated"
+            )
+            run.transpilation(0.125, {"depth": 2.0, "two_qubit_gates": 2.0}, {"depth": 6.0, "two_qubit_gates": 3.0})
+            run.job(BACKEND, None, "running")
+            run.job(BACKEND, "running", None)
         monitor.log_backend_status(
             BACKEND, up=self._up, pending_jobs=3, error_rates={"2q": 0.01}, qubits=4, volume=16, t1=[1e-4], t2=[5e-5],
             calibration_time=time.time(), utilization=0.75,

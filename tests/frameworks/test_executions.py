@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
@@ -29,6 +30,7 @@ from quantum_monitor.frameworks.executions import (
     observed_one_by_one,
     sent,
 )
+from quantum_monitor.frameworks.patches import Patches
 from quantum_monitor.process import OPEN
 
 NewMonitor = Callable[..., QuantumMonitor]
@@ -386,3 +388,35 @@ def test_a_fork_in_the_middle_of_an_execution_leaves_the_child_inert(monitor: Qu
 def test_work_that_nobody_counts_is_none() -> None:
     assert destination.target() == (None, None)
     assert begin(describe) is None
+
+
+class _Old:
+    def run(self) -> str:
+        warnings.warn("old", DeprecationWarning, stacklevel=2)
+        return "ran"
+
+
+def _around(original: Callable[..., Any], *args: Any) -> Any:
+    return observed(describe, original, *args)
+
+
+def test_a_warning_of_a_framework_names_the_line_that_called_it(monitor: QuantumMonitor) -> None:
+    patches = Patches()
+    patches.wrap(_Old, "run", _around)
+    with pytest.warns(DeprecationWarning, match="old") as told:
+        assert _Old().run() == "ran"
+    patches.undo()
+    assert [warning.filename for warning in told] == [__file__]
+    assert executed(monitor)
+
+
+def test_a_program_that_logs_an_execution_itself_is_told_what_that_ends(
+    monitor: QuantumMonitor, caplog: pytest.LogCaptureFixture
+) -> None:
+    observed(describe, str)
+    for _ in range(2):
+        monitor.log_circuit_execution(None, 0.1)
+    observed(describe, str)
+    assert [record.message for record in caplog.records] == [
+        "run a: the program logs an execution itself, so none is counted automatically from here on"
+    ]

@@ -19,6 +19,7 @@ from quantum_monitor.facts import facts_of
 from quantum_monitor.faults import FAULTS
 from quantum_monitor.frameworks import destination
 from quantum_monitor.frameworks.destination import sending_to, target
+from quantum_monitor.frameworks.unseen import unseen
 from quantum_monitor.names import label_value
 
 if TYPE_CHECKING:
@@ -170,8 +171,8 @@ class Work:
             if number is not None and status == "success":
                 fields["shots"] = float(number)
             currency = "USD"
-            if not batch.local:
-                price = _price(self.monitor, batch.priced_as or batch.backend, fields, status)
+            if not batch.local or self.monitor.price_tables is not None:
+                price = _price(self.monitor, batch, fields, status)
                 if price is not None:
                     fields["cost"], currency = price
             run.execution_soon(fields, backend=backend, status=status, currency=currency, cost_kind="estimated")
@@ -189,6 +190,7 @@ class Work:
         return shared
 
 
+@unseen
 def observed(describe: Describe, original: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """Call a function of a framework that executes circuits and comes back when they are done.
 
@@ -239,6 +241,7 @@ def observed_one_by_one(
     return _one_by_one(one, original(*args, **kwargs))
 
 
+@unseen
 def _one_by_one(one: Callable[[], Work | None], results: Iterator[T]) -> Iterator[T]:
     while True:
         outer = _HERE.inside
@@ -260,6 +263,7 @@ def _one_by_one(one: Callable[[], Work | None], results: Iterator[T]) -> Iterato
         yield result
 
 
+@unseen
 def sent(
     describe: Describe,
     follow: Callable[[Work, R], None],
@@ -310,6 +314,7 @@ def carried(function: Callable[P, R], work: Work | None = None) -> Callable[P, R
     inside = _HERE.inside if work is None else work
     monitor = destination.of_this_thread()
 
+    @unseen
     @functools.wraps(function)
     def carrying(*args: P.args, **kwargs: P.kwargs) -> R:
         before, _HERE.inside = _HERE.inside, inside
@@ -322,6 +327,7 @@ def carried(function: Callable[P, R], work: Work | None = None) -> Callable[P, R
     return carrying
 
 
+@unseen
 def within(work: Work, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """Call a function inside of a work, on whichever thread this is."""
     before, _HERE.inside = _HERE.inside, work
@@ -351,7 +357,7 @@ def begin(describe: Describe, *args: Any, **kwargs: Any) -> Work | None:
     except Exception as error:  # noqa: BLE001 - the user's program goes on whatever happens in here
         FAULTS.internal("instrumentation", error)
         return None
-    if run.settings.enforce_budget and not batch.local:
+    if run.settings.enforce_budget and (not batch.local or monitor.price_tables is not None):
         _set_money_aside(work)
     work.began = began = time.perf_counter()
     work.spent = began - called_at
@@ -371,10 +377,13 @@ def _shots_of_each(batch: Batch) -> Sequence[int | None]:
     return shots if isinstance(shots, Sequence) else (shots,) * len(batch.circuits)
 
 
-def _price(monitor: QuantumMonitor, backend: str, fields: Mapping[str, float], status: str) -> tuple[float, str] | None:
+def _price(monitor: QuantumMonitor, batch: Batch, fields: Mapping[str, float], status: str) -> tuple[float, str] | None:
+    """What the prices say of an execution; on this machine, those of the user's own tables only."""
     from quantum_monitor import costs
 
-    return costs.price_of(backend, fields, failed=status != "success", tables=monitor.price_tables)
+    priced_as = batch.priced_as or batch.backend
+    failed = status != "success"
+    return costs.price_of(priced_as, fields, failed=failed, local=batch.local, tables=monitor.price_tables)
 
 
 def _set_money_aside(work: Work) -> None:

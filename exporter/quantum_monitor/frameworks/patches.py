@@ -9,6 +9,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from quantum_monitor.frameworks.unseen import unseen
+
 Around: TypeAlias = Callable[..., Any]
 """What takes the place of a function: called with the original function first, then with the call's arguments."""
 
@@ -143,6 +145,8 @@ class Patches:
                 return original(*args, **kwargs)
             return around(original, *args, **kwargs)
 
+        unseen(replacement)
+        unseen(around)
         # Of a coroutine function another one: whoever asks what it is hears the truth.
         wrapping = _awaiting(replacement) if inspect.iscoroutinefunction(original) else replacement
         setattr(wrapping, _MARK, self)

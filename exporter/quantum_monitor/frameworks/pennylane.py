@@ -21,6 +21,7 @@ from quantum_monitor.faults import FAULTS
 from quantum_monitor.frameworks.executions import Batch, observed
 from quantum_monitor.frameworks.patches import Around, Patches
 from quantum_monitor.frameworks.steps import automatic_step, step_begins
+from quantum_monitor.frameworks.unseen import unseen
 
 _EXECUTING = (
     "execute",
@@ -190,6 +191,7 @@ def _computed(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return result
 
 
+@unseen
 def _step(read: _Read, original: Callable[..., Any], optimizer: Any, /, *args: Any, **kwargs: Any) -> Any:
     """Call a method of an optimizer. The outermost one is the step; others that it uses for itself tell of it."""
     outer = _HERE.step
