@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quantum_monitor.cli_common import MISUSED, Commands, FailureError, complain, shown, whole
+from quantum_monitor.cli_common import FAILED, MISUSED, Commands, FailureError, complain, shown, whole
 
 if TYPE_CHECKING:
     from quantum_monitor.costs import Estimate, PriceTables
@@ -39,7 +39,8 @@ def add_command(commands: Commands) -> None:
         "estimate", help="say what a circuit or a training will cost, before it runs",
         description="Estimates from public prices, each with its source and date; no bill, and no network. Without "
         "--backend: all backends with a price that run gates, cheapest first. Gates are counted as they stand in the "
-        "file: give the circuit as the backend executes it.",
+        "file: give the circuit as the backend executes it. The status is 1 if a --budget does not afford the steps "
+        "on any of the backends that are told, else 0.",
     )  # fmt: skip
     parser.add_argument("circuit", type=Path, nargs="?", metavar="CIRCUIT", help="OpenQASM 2 or 3")
     parser.add_argument("--gates", type=whole(0), metavar="N", help="its gates, where there is no file")
@@ -57,7 +58,9 @@ def add_command(commands: Commands) -> None:
                         help="circuits a step, with that of the loss: parameter-shift 2P+1, spsa 3, adjoint 1; "
                         "1 unless given")  # fmt: skip
     parser.add_argument("--parameters", type=whole(1), metavar="P", help="parameters that are trained")
-    parser.add_argument("--budget", type=_number, metavar="X", help="also say how many steps it affords")
+    parser.add_argument(
+        "--budget", type=_number, metavar="X", help="also say how many steps it affords; status 1 if fewer than --steps"
+    )
     parser.add_argument("--prices", type=Path, metavar="FILE", help="price tables of your own: a file or a folder")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="text unless given")
     parser.set_defaults(run_command=_estimate)
@@ -97,7 +100,9 @@ def _estimate(arguments: argparse.Namespace) -> int:
         _print_table(told, lacking, analog, training, arguments.budget)
     else:
         _print_one(told[0], arguments.backend, training, arguments.budget)
-    return 0
+    enough = [steps is None or steps >= training.steps
+              for steps in (_affordable(one, training, arguments.budget) for one in told)]  # fmt: skip
+    return FAILED if enough and not any(enough) else 0
 
 
 def _fields(arguments: argparse.Namespace) -> dict[str, float]:
@@ -142,20 +147,24 @@ def _training(arguments: argparse.Namespace) -> _Training:
 def _one(tables: PriceTables, backend: str, fields: dict[str, float], training: _Training) -> Estimate:
     from quantum_monitor.costs.estimates import lacking, of_fields
     from quantum_monitor.costs.local import is_local
+    from quantum_monitor.costs.lookup import meant
 
     price = tables.find(backend)
     if price is None and is_local(backend.strip().lower()):
         raise FailureError(f"{backend} is a simulator on your machine, which nobody bills")
     if price is None:
         raise FailureError(
-            f"no price is known for {backend!r}; leave out --backend to see what is known, or give a table of your own "
-            "with --prices (docs/costs.md)"
+            f"no price is known for {backend!r}{meant(tables.like(backend))}; leave out --backend to see what is "
+            "known, or give a table of your own with --prices (docs/costs.md)"
         )
     if price.analog and "gates" in fields:
         raise FailureError(f"{backend} is an analog device, which runs no circuits of gates; give --shots alone")
     missing = lacking(price, fields)
     if missing:
-        raise FailureError(f"the price {price.name} ({price.model.name}) takes {_options(missing)}")
+        raise FailureError(
+            f"the price {price.name} ({price.model.name}) takes {_options(missing)}: "
+            f"add {'it' if len(missing) == 1 else 'them'} to the command"
+        )
     return of_fields(price, fields, training.steps * training.circuits)
 
 

@@ -48,8 +48,6 @@ def _watch_job(arguments: argparse.Namespace) -> int:
             config=arguments.config, **{name: value for name, value in given.items() if value is not None}
         )
         try:
-            if monitor.metrics_url is not None:
-                print(f"Metrics on {shown(monitor.metrics_url)} until the end.", flush=True)
             watch = Watch(
                 monitor,
                 jobs,
@@ -57,6 +55,7 @@ def _watch_job(arguments: argparse.Namespace) -> int:
                 interval=arguments.interval,
                 say=lambda line: print(shown(line), flush=True),
                 complain=complain,
+                begun=lambda: _say_where(monitor.metrics_url),
             )
             while not watch.over and not signals.received:
                 watch.look(_LOOK_EVERY)
@@ -68,6 +67,11 @@ def _watch_job(arguments: argparse.Namespace) -> int:
     print("Watching has ended; the jobs go on. To watch them further:")
     print(shown(_command(watch.open, arguments)), flush=True)
     return INTERRUPTED
+
+
+def _say_where(metrics: str | None) -> None:
+    if metrics is not None:
+        print(f"Metrics on {shown(metrics)} until the end.", flush=True)
 
 
 def _command(jobs: list[str], arguments: argparse.Namespace) -> str:

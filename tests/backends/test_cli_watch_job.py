@@ -104,7 +104,9 @@ def test_a_job_that_nobody_knows_is_one_sentence_and_no_run(
 ) -> None:
     assert service.tasks == {}
     assert _watch(TASK) == 1
-    assert f"quantum-monitor: {TASK}: Braket knows no such task in this account" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert f"quantum-monitor: {TASK}: Braket knows no such task in this account" in said.err
+    assert "Metrics on" not in said.out
     assert find_runs(Path("kept")) == []
 
 
@@ -130,8 +132,8 @@ def test_a_service_that_fails_at_first_is_asked_again(service: BraketService) ->
 
 
 @contextmanager
-def _watching(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The command as a process of its own, and the address of its metrics."""
+def _process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """The command as a process of its own."""
     with subprocess.Popen(
         [sys.executable, "-m", "quantum_monitor", "watch-job", "--port", "0", *arguments],
         stdout=subprocess.PIPE,
@@ -139,11 +141,18 @@ def _watching(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
         text=True,
         env={**os.environ},
     ) as process:
-        assert process.stdout is not None
         try:
-            yield process, process.stdout.readline().split()[2]
+            yield process
         finally:
             process.kill()
+
+
+@contextmanager
+def _watching(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The same, and the address of its metrics, which is told when it has found a job."""
+    with _process(*arguments) as process:
+        assert process.stdout is not None
+        yield process, process.stdout.readline().split()[2]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send here")
@@ -165,7 +174,7 @@ def test_ctrl_c_ends_the_watching_and_until_then_the_queue_is_seen(service: Brak
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send here")
 def test_ctrl_c_before_any_answer_names_the_jobs_all_the_same(service: BraketService) -> None:
     service.hung.set()
-    with _watching(TASK, OTHER, "--storage", "kept") as (process, _):
+    with _process(TASK, OTHER, "--storage", "kept") as process:
         eventually(lambda: service.asked >= 1)
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=60)

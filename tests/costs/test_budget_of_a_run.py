@@ -6,6 +6,7 @@ import copy
 import pickle
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,7 +48,7 @@ def test_what_would_break_the_budget_raises_with_numbers_and_the_mend(run: Run, 
         budget.check(run, 1.75, "USD", what="1 circuit on Garnet")
     error = raised.value
     assert (error.budget, error.spent, error.needed, error.currency) == (10.0, 9.0, 1.75, "USD")
-    assert "what was about to run (1 circuit on Garnet) is estimated at 1.75; it was not run" in str(error)
+    assert "Not run: 1 circuit on Garnet, estimated at 1.75. Take" in str(error)
     assert 'set_threshold("cost_budget", 10.75)' in str(error)
 
 
@@ -167,7 +168,7 @@ def test_money_is_set_aside_until_an_execution_is_counted(run: Run, spend: Spend
     fields = [{"shots": 1000.0}] * 3
     amounts = budget.set_aside(run, "Garnet", fields)
     assert amounts == {"USD": pytest.approx(5.25)}
-    with pytest.raises(BudgetExceeded, match=r"5\.25 more are on their way, .*\(3 circuits on Garnet\)"):
+    with pytest.raises(BudgetExceeded, match=r"5\.25 more are on their way\. Not run: 3 circuits on Garnet,"):
         budget.set_aside(run, "Garnet", fields)
     spend(1.0)
     budget.give_back(run, amounts)
@@ -216,7 +217,10 @@ def test_one_that_failed_and_cost_nothing_does_not_make_the_next_one_free(run: R
 def test_thousandths_are_told_as_such(new_monitor: Callable[..., QuantumMonitor]) -> None:
     monitor = new_monitor(alert_config={"cost_budget": 0.004})
     monitor.start_run("a")
-    with pytest.raises(BudgetExceeded, match=r"cost_budget is 0\.004: 0\.00 USD are spent, .* estimated at 0\.00625"):
+    with pytest.raises(
+        BudgetExceeded,
+        match=r"cost_budget is 0\.004: 0\.00 USD are spent\. Not run: what comes next, estimated at 0\.00625",
+    ):
         monitor.check_budget(0.00625)
 
 
@@ -224,8 +228,30 @@ def test_what_has_no_price_runs_until_the_budget_is_broken(run: Run, spend: Spen
     spend(10.0)
     assert budget.set_aside(run, "nobody's", [{}]) == {}
     spend(0.1)
-    with pytest.raises(BudgetExceeded, match=r"\(1 circuit on nobody's\) has no known price"):
+    with pytest.raises(BudgetExceeded, match=r"Not run: 1 circuit on nobody's, of no known price\. Take"):
         budget.set_aside(run, "nobody's", [{}])
+
+
+def test_several_circuits_are_named_as_such(run: Run) -> None:
+    with pytest.raises(BudgetExceeded, match=r"Not run: 9 circuits on Garnet, estimated at 15\.75\. Take"):
+        budget.set_aside(run, "Garnet", [{"shots": 1000.0}] * 9)
+
+
+def test_a_simulator_on_this_machine_takes_money_only_by_a_table_of_ones_own(
+    run: Run, spend: Spend, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(
+        "{provider: us, date: 2026-01-31, currency: USD, prices: "
+        "{sim: {model: task_and_shot, backends: ['aer_sim*'], per_task: 6, per_shot: 0}}}",
+        encoding="utf-8",
+    )
+    assert budget.set_aside(run, "aer_simulator", [{"shots": 1.0}], own, local=True) == {"USD": 6.0}
+    with pytest.raises(BudgetExceeded):
+        budget.set_aside(run, "aer_simulator", [{"shots": 1.0}], own, local=True)
+    spend(100.0)
+    for tables in (None, own):  # what has the name of something sold, and is here, is free even then
+        assert budget.set_aside(run, "Garnet", [{"shots": 1.0}], tables, local=True) == {}
 
 
 def test_what_is_free_runs_even_then(run: Run, spend: Spend) -> None:

@@ -125,6 +125,13 @@ def test_a_budget_that_is_a_whole_number_of_steps_affords_them_all(
     assert "affords any number of steps" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("steps", "status"), [("2", 0), ("3", 1)])
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_the_status_says_whether_the_budget_affords_the_steps(steps: str, status: int, form: str) -> None:
+    training = ("--shots", "1000", "--steps", steps, "--budget", "3.5", "--format", form)
+    assert _run("--backend", "Garnet", *training) == status
+
+
 def test_time_and_error_mitigation_are_options(bell: str, capsys: pytest.CaptureFixture[str]) -> None:
     _run("--backend", "ibm_fez", "--seconds", "30", "--format", "json")
     assert _json(capsys)["estimates"][0]["amount"] == pytest.approx(48.0)
@@ -150,8 +157,9 @@ def test_prices_of_ones_own_are_taken(bell: str, tmp_path: Path, capsys: pytest.
     [
         (("--backend", "nobody's", "--shots", "1"), 'no price is known for "nobody\'s"'),
         (("--backend", "default.qubit", "--shots", "1"), "a simulator on your machine"),
-        (("--backend", "ibm_fez", "--shots", "1"), "takes --seconds"),
-        (("--backend", "Garnet"), "takes --shots"),
+        (("--backend", "ibm_fez", "--shots", "1"), "takes --seconds: add it to the command"),
+        (("--backend", "Garnet"), "takes --shots: add it to the command"),
+        (("--backend", "Forte", "--shots", "1"), "did you mean"),
         (("--gates", "1", "--two-qubit-gates", "2", "--shots", "1"), "more than --gates 1"),
     ],
 )

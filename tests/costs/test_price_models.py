@@ -140,8 +140,12 @@ def test_an_estimate_is_the_price_of_an_execution_as_often_as_it_is_run(backend:
     ("arguments", "said"),
     [
         ({"backend": "nobody's"}, "no price is known"),
-        ({"backend": "ibm_fez"}, "seconds: not known"),
-        ({"backend": "H2-1", "circuit": {"depth": 3}}, "gates, two_qubit_gates, qubits: not known"),
+        ({"backend": "Forte"}, "did you mean .*braket-ionq-forte"),
+        ({"backend": "ibm_fez"}, "seconds: not known, .*; give seconds=$"),
+        (
+            {"backend": "H2-1", "circuit": {"depth": 3}},
+            "gates, two_qubit_gates, qubits: not known, .*; give a circuit$",
+        ),
         ({"backend": "Garnet", "shots": -1}, "shots is -1; give a whole number"),
         ({"backend": "Garnet", "shots": 2.5}, "shots is 2.5"),
         ({"backend": "ibm_fez", "seconds": math.nan}, "seconds is nan"),

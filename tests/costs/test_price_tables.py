@@ -145,6 +145,41 @@ def test_prices_of_ones_own_go_before_the_published_ones(tmp_path: Path) -> None
     assert price_of("Garnet", {"shots": 2.0}, tables=_write(tmp_path, OWN)) == (2.0, "EUR")
 
 
+def test_a_price_of_ones_own_holds_on_this_machine_too_and_a_published_one_does_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = PriceTables(_write(tmp_path, OWN.replace("lab-*", "aer_sim*").replace("Garnet", "cirq.Simulator")))
+    for simulator in ("aer_simulator", "cirq.Simulator"):
+        assert price_of(simulator, {"shots": 2.0}, local=True, tables=own) == (2.0, "EUR")
+    for tables in (own, PriceTables(), None):
+        for _ in range(2):
+            assert price_of("Garnet", {"shots": 2.0}, local=True, tables=tables) is None
+            assert price_of("another", {"shots": 2.0}, local=True, tables=tables) is None
+    assert price_of("Garnet", {"shots": 0.0}, tables=own) == (0.3, "USD")
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("asked", "entries"),
+    [
+        ("Forte", ["braket-ionq-forte", "azure-ionq-forte"]),
+        ("Cepheus", ["braket-rigetti-cepheus"]),
+        ("fresnel", ["azure-pasqal-fresnel"]),
+        ("Ganret", ["braket-iqm-garnet"]),
+        ("qpu-of-nobody", []),
+        ("", []),
+    ],
+)
+def test_a_name_without_a_price_is_answered_with_the_entries_like_it(
+    asked: str, entries: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    tables = PriceTables()
+    assert sorted(tables.like(asked)) == sorted(entries)
+    assert tables.price_of(asked, {"shots": 1.0}) is None
+    assert all(entry in caplog.text for entry in entries)
+    assert ("did you mean" in caplog.text) == bool(entries)
+
+
 def test_an_entry_of_ones_own_takes_the_place_of_the_published_one_of_that_name(tmp_path: Path) -> None:
     text = OWN.replace("my-device", "ibm-pay-as-you-go").replace('["lab-*", "Garnet"]', '["ibm_fez"]')
     own = PriceTables(_write(tmp_path, text))
@@ -202,6 +237,13 @@ def test_what_is_wrong_in_a_table_is_named_by_file_entry_field_value_and_mend(
         PriceTables(_write(tmp_path, broken))
     assert said in str(raised.value)
     assert str(tmp_path / "own.yaml") in str(raised.value)
+
+
+def test_what_is_wrong_at_the_top_is_not_missing_in_the_entries(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        PriceTables(_write(tmp_path, OWN.replace("2026-01-31", "last week")))
+    (problem,) = raised.value.problems
+    assert "date: 'last week' is no date" in problem
 
 
 def test_all_that_is_wrong_in_a_folder_is_said_at_once(tmp_path: Path) -> None:

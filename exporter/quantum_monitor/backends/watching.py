@@ -35,6 +35,7 @@ class Watch:
         interval: seconds between two looks at a job, at most.
         say: takes a line for each change.
         complain: takes a sentence for each job that cannot be followed.
+        begun: is called when the first job is found, before anything is said of it.
     """
 
     def __init__(
@@ -46,9 +47,10 @@ class Watch:
         interval: float,
         say: Callable[[str], None],
         complain: Callable[[str], None],
+        begun: Callable[[], None],
     ) -> None:
         self._monitor, self._jobs, self._name = monitor, jobs, name
-        self._say, self._complain = say, complain
+        self._say, self._complain, self._begun = say, complain, begun
         self._heard: queue.SimpleQueue[tuple[str, JobFacts | CannotFollowError]] = queue.SimpleQueue()
         self._facts: dict[str, JobFacts] = {}
         self._shown: dict[str, str] = {}
@@ -136,6 +138,7 @@ class Watch:
             self._monitor.start_run(self._name)
             self._monitor.log_params({"jobs": " ".join(self._jobs)})
             run = self._monitor.active_run
+            self._begun()
         assert run is not None  # noqa: S101 - begun in the lines above, and ended by nobody else
         return run
 

@@ -23,13 +23,13 @@ def price_of(
             each qubit once unless given), ``execution_time`` in seconds, ``billed_time`` (seconds that the provider
             says it bills, which go before), ``error_mitigation`` (0: off), ``reserved`` (1: within a reservation).
         failed: whether it failed or was cancelled; priced as the provider does.
-        local: whether it ran on this machine: then there is no price, and nothing is said.
+        local: whether it ran on this machine: then only a price of one's own counts, and a missing one is not said.
         tables: the prices, or the file or folder of one's own; those that come with this package unless given.
 
     Returns:
         Amount and currency. None where there is no price or a field is missing, which is logged once for each backend,
         but never of simulators on this machine.
     """
-    if local:
+    if local and tables is None:
         return None
-    return tables_of(tables).price_of(backend, fields, failed=failed)
+    return tables_of(tables).price_of(backend, fields, failed=failed, local=local)

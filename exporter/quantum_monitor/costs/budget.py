@@ -86,11 +86,11 @@ def check(run: Run, amount: float = 0.0, currency: str = "USD", *, what: str = "
     if total <= budget or math.isclose(total, budget, rel_tol=_ROUNDING):
         return
     waiting = f", {_money(on_its_way)} more are on their way" if on_its_way else ""
-    estimated = "has no known price" if unpriced else f"is estimated at {_money(amount)}"
+    estimated = "of no known price" if unpriced else f"estimated at {_money(amount)}"
     raise BudgetExceeded(
-        f"cost_budget is {_money(budget)}: {_money(gone)} {label_value(currency)} are spent{waiting}, and what was "
-        f"about to run{f' ({label_value(what)})' if what else ''} {estimated}; it was not run. Take fewer shots, fewer "
-        "circuits or a cheaper backend, or raise the budget: "
+        f"cost_budget is {_money(budget)}: {_money(gone)} {label_value(currency)} are spent{waiting}. Not run: "
+        f"{label_value(what) if what else 'what comes next'}, {estimated}. Take fewer shots, fewer circuits or "
+        "a cheaper backend, or raise the budget: "
         f'monitor.alert_system.set_threshold("cost_budget", {math.ceil(total * 100) / 100:.2f})',
         budget=budget,
         spent=gone + on_its_way,
@@ -111,6 +111,7 @@ def set_aside(
     tables: PriceTables | Path | None = None,
     *,
     label: str | None = None,
+    local: bool = False,
 ) -> dict[str, float]:
     """Set money aside for executions that are about to begin, so that several threads cannot spend it twice.
 
@@ -124,6 +125,7 @@ def set_aside(
         executions: the fields of each.
         tables: the prices, or the file or folder of one's own.
         label: what the run calls it; the same unless given.
+        local: whether it is on this machine: then it is free, unless a table of one's own has a price for it.
 
     Returns:
         Amounts by currency, for `give_back` when the executions are counted.
@@ -133,7 +135,9 @@ def set_aside(
     """
     if limit(run) is None:
         return {}
-    price = tables_of(tables).find(backend)
+    price = tables_of(tables).find(backend, local=local)
+    if price is None and local:
+        return {}
     fields = list(executions)
     name = label_value(backend if label is None else label)
     what = f"{len(fields)} circuit{'s' * (len(fields) != 1)} on {name}"

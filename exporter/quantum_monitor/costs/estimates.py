@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from quantum_monitor.costs.lookup import PriceTables, tables_of
+from quantum_monitor.costs.lookup import PriceTables, meant, tables_of
 from quantum_monitor.costs.prices import Price
 from quantum_monitor.physics.circuits import CircuitLike, circuit_facts
+
+_KEYWORDS = frozenset({"shots", "seconds"})
 
 
 @dataclass(frozen=True)
@@ -74,10 +76,12 @@ def estimate(
         >>> estimate(bell, "Garnet", shots=1000).amount
         1.75
     """
-    price = tables_of(tables).find(backend)
+    known = tables_of(tables)
+    price = known.find(backend)
     if price is None:
         raise ValueError(
-            f"backend: no price is known for {str(backend)[:128]!r}; `quantum-monitor estimate` without a backend "
+            f"backend: no price is known for {str(backend)[:128]!r}"
+            f"{meant(known.like(backend))}; `quantum-monitor estimate` without a backend "
             "lists what is known, and a price table of your own adds to it (docs/costs.md)"
         )
     _check("executions", executions, whole=True)
@@ -133,9 +137,10 @@ def of_fields(price: Price, fields: Mapping[str, float], executions: int) -> Est
     if each is None:
         missing = lacking(price, fields)
         them = "it" if len(missing) == 1 else "them"
+        mends = dict.fromkeys(f"{name}=" if name in _KEYWORDS else "a circuit" for name in missing)
         raise ValueError(
             f"{', '.join(missing)}: not known, and the price {price.name} ({price.model.name}) takes {them}; "
-            f"give {them}"
+            f"give {' and '.join(mends)}"
         )
     lines = price.model.breakdown(fields)
     if executions != 1:

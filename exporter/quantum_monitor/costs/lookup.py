@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from quantum_monitor.config import ConfigurationError
 from quantum_monitor.config_values import WrongEntriesError, path
@@ -19,7 +20,7 @@ from quantum_monitor.names import label_value, text
 
 _PUBLISHED = Path(__file__).with_name("tables")
 _BACKENDS_REMEMBERED = 1_000
-_UNSEEN: Final = object()
+_LIKE_AT_MOST, _COMPARED_LENGTH = 4, 128
 
 
 class PriceTables:
@@ -43,25 +44,54 @@ class PriceTables:
         names = {price.name for price in mine}
         self.prices: Sequence[Price] = (*mine, *(price for price in _published() if price.name not in names))
         self._own = len(mine)
+        self._own_names = frozenset(names)
         self._known: dict[str, Price | None] = {}
         self._told: set[tuple[str, str]] = set()
 
-    def find(self, backend: str) -> Price | None:
+    def find(self, backend: str, *, local: bool = False) -> Price | None:
         """The price of a backend; None where none is known.
 
         Args:
             backend: what it is called: an ARN, ``ibm_fez``, ``ionq.qpu.aria-1``, or the name of an entry.
+            local: whether it is on this machine: then it has a price only in a table of one's own.
         """
-        known = self._known.get(backend, _UNSEEN)
-        return self._search(backend) if known is _UNSEEN else known  # type: ignore[return-value]  # not _UNSEEN
+        try:
+            price = self._known[backend]
+        except KeyError:
+            price = self._search(backend)
+        return None if local and price is not None and price.name not in self._own_names else price
 
-    def price_of(self, backend: str, fields: Fields, *, failed: bool = False) -> tuple[float, str] | None:
+    def like(self, backend: str) -> list[str]:
+        """Names of entries that may be meant where a backend has no price; a few, and none where none is like it.
+
+        Args:
+            backend: what it was called, such as ``Forte``, which two providers offer.
+        """
+        asked = text(backend).strip().lower()
+        if not asked:
+            return []
+        entries = {
+            name: price.name
+            for price in self.prices
+            for name in (price.name, *price.backends)
+            if not name.startswith("arn:")  # they have words in common that say nothing
+        }
+        named = list(dict.fromkeys(entry for name, entry in entries.items() if asked in name))
+        if named:
+            return named[:_LIKE_AT_MOST]
+        close = difflib.get_close_matches(asked[:_COMPARED_LENGTH], entries, n=_LIKE_AT_MOST)
+        return list(dict.fromkeys(entries[name] for name in close))
+
+    def price_of(
+        self, backend: str, fields: Fields, *, failed: bool = False, local: bool = False
+    ) -> tuple[float, str] | None:
         """See `quantum_monitor.costs.price_of`."""
-        price = self._known.get(backend)
+        price = None if local else self._known.get(backend)
         if price is None:
-            price = self.find(backend)
+            price = self.find(backend, local=local)
             if price is None:
-                self._miss(backend)
+                if not local:
+                    self._miss(backend)
                 return None
         amount = price.amount(fields, failed=failed)
         if amount is None:
@@ -88,9 +118,10 @@ class PriceTables:
             return
         if not is_local(text(backend).strip().lower()):
             self._tell(
-                "no price is known for the backend %r, so no cost is shown for it; put one into a price table of your "
-                "own (price_tables, or QUANTUM_MONITOR_PRICE_TABLES; the format is in docs/costs.md)",
+                "no price is known for the backend %r%s, so no cost is shown for it; put one into a price table of "
+                "your own (price_tables, or QUANTUM_MONITOR_PRICE_TABLES; the format is in docs/costs.md)",
                 label_value(backend),
+                meant(self.like(backend)),
             )
         self._note("", backend)
 
@@ -124,6 +155,11 @@ class PriceTables:
     def _tell(sentence: str, *values: object) -> None:
         with contextlib.suppress(Exception):  # a logging handler of the user's may raise: training goes on
             LOG.warning(sentence, *values)
+
+
+def meant(names: Sequence[str]) -> str:
+    """What may be meant, to stand behind a name that has no price; nothing where nothing is like it."""
+    return f" (did you mean {', '.join(names)}?)" if names else ""
 
 
 @functools.lru_cache(maxsize=1)

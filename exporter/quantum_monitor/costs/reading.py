@@ -22,6 +22,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 _BACKENDS_AT_MOST = 100
 _IDENTIFIER_LENGTH = 256
 _DEAREST = 1e9
+_WRONG: Any = object()
 
 
 def read_prices(folder_or_file: Path) -> list[Price]:
@@ -50,9 +51,10 @@ def _read_table(file: Path) -> tuple[list[Price], list[str]]:
     document = read_file(file)
     wrong: list[tuple[Place, str]] = []
     prices: list[Price] = []
-    common = {key: value for key, value in document.values.items() if key != "prices"}
-    wrong.extend(_unknown(common, ("prices", *_COMMON), ()))
-    common = _checked({key: common[key] for key in _COMMON if key in common}, _COMMON, (), wrong)
+    top = {key: value for key, value in document.values.items() if key != "prices"}
+    wrong.extend(_unknown(top, ("prices", *_COMMON), ()))
+    common = dict.fromkeys(_COMMON.keys() & top.keys(), _WRONG)  # what is wrong at the top is not missing below
+    common.update(_checked({key: top[key] for key in _COMMON if key in top}, _COMMON, (), wrong))
     entries: Any = document.values.get("prices")
     if not document.problems and not (isinstance(entries, Mapping) and entries):
         mend = "write a mapping with an entry for each price; docs/costs.md has an example"
@@ -109,7 +111,7 @@ def _price(name: str, entry: object, common: Mapping[str, Any], wrong: list[tupl
     required = [key for key in ("provider", "currency", "date", "backends", *of_model) if key not in _OPTIONAL]
     wrong.extend(((*place, key), "is missing; give it here" + (" or at the top of the file" if key in _COMMON else ""))
                  for key in required if key not in fields and key not in given)  # fmt: skip
-    if len(wrong) > before or not all(key in fields for key in required):
+    if len(wrong) > before or not all(fields.get(key, _WRONG) is not _WRONG for key in required):
         return None
     return Price(
         name=name,

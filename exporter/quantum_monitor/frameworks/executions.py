@@ -398,7 +398,8 @@ def _set_money_aside(work: Work) -> None:
             for known, number in zip(work.facts, _shots_of_each(batch), strict=False)
         ]
         priced_as, tables = batch.priced_as or batch.backend, work.monitor.price_tables
-        work.aside = budget.set_aside(work.run, priced_as, fields, tables, label=batch.backend)
+        label, local = batch.backend, batch.local
+        work.aside = budget.set_aside(work.run, priced_as, fields, tables, label=label, local=local)
     except budget.BudgetExceeded:
         raise
     except Exception as error:  # noqa: BLE001 - the user's program goes on whatever happens in here
