@@ -100,11 +100,12 @@ def test_a_second_watch_is_a_second_run(service: BraketService) -> None:
 
 
 def test_a_job_that_nobody_knows_is_one_sentence_and_no_run(
-    service: BraketService, capsys: pytest.CaptureFixture[str]
+    service: BraketService, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     assert service.tasks == {}
     assert _watch(TASK) == 1
     said = capsys.readouterr()
+    assert "knows no such task" not in caplog.text  # the command has said it
     assert f"quantum-monitor: {TASK}: Braket knows no such task in this account" in said.err
     assert "Metrics on" not in said.out
     assert find_runs(Path("kept")) == []

@@ -206,9 +206,10 @@ class _Followed:
         return self._wait
 
     def _give_up(self, error: CannotFollowError) -> None:
-        FAULTS.rejected(_WHERE, error)
         self._follower._drop(self)
-        if self._on_error is not None:
+        if self._on_error is None:
+            FAULTS.rejected(_WHERE, error)
+        else:  # whoever asked to be told says it, once
             self._on_error(error)
 
     def _grown(self) -> float:
