@@ -72,7 +72,7 @@ def deprecated():
     warnings.warn("old", DeprecationWarning)  # shown, for it is in __main__
 deprecated()
 again = pickle.loads(pickle.dumps(Model()))
-print(sys.argv, sys.path[:1], beside.__file__, sys.flags, os.getcwd(), __annotations__ if "x" in globals() else None)
+print(sys.argv, sys.path[:1], beside.__file__, sys.flags, os.getcwd(), globals().get("__annotations__"))
 print(__name__, __doc__, __file__, __package__, __spec__, __cached__, __builtins__, type(__loader__), __loader__.name)
 print(type(again) is Model, Model.__module__, Model is sys.modules["__main__"].Model, inspect.getsource(Model))
 print(open("data.txt").read(), input(), sys.stdin.read())
@@ -179,6 +179,17 @@ ENDINGS = {
 def test_a_script_ends_as_under_python_when_it(ending: str) -> None:
     source, status = ENDINGS[ending]
     assert as_python(script(source)) == status
+
+
+@pytest.mark.parametrize(
+    ("source", "ended_by"),
+    [("raise KeyError('secret')", "KeyError"), ("raise SystemExit(3)", "exit status 3"), ("", None)],
+)
+def test_the_run_keeps_what_ended_the_script_and_no_message(source: str, ended_by: str | None) -> None:
+    ended([*RUN, script(source)])
+    (run,) = runs()
+    assert (run.info.get("ended_by"), run.info["command"]) == (ended_by, "run")
+    assert "secret" not in (run.directory / "run.json").read_text()
 
 
 def test_ctrl_c_ends_a_waiting_script_as_under_python() -> None:
@@ -428,6 +439,13 @@ def test_a_port_that_is_taken_stops_no_script() -> None:
     assert second.out.startswith("http://")
     assert f":{port}/" not in second.out
     first.communicate("\n", timeout=60)
+
+
+def test_a_run_that_no_disk_takes_is_not_said_to_be_kept_somewhere() -> None:
+    Path("no_folder").write_text("")
+    done = ended([*RUN, "--storage", "no_folder", script("print('done')")])
+    assert (done.status, done.out) == (0, "done\n")
+    assert "; the run is kept in memory only" in done.err
 
 
 def test_a_script_runs_where_output_is_closed() -> None:

@@ -113,13 +113,18 @@ def _start(given: argparse.Namespace, script: Script) -> None:
 
         instrument(given.frameworks)
     monitor.start_run(given.name)
+    run = monitor.active_run
+    if run is not None:
+        run.store.describe(command="run")
     _say_where(monitor)
 
 
 def _say_where(monitor: QuantumMonitor) -> None:
     url = monitor.metrics_url
     told = f"{PROGRAM}: metrics on {url}" if url else f"{PROGRAM}: no metrics are served"
-    told += f"; the run is kept in {shown(monitor.run_path)}{_and_delivered(monitor)}"
+    run = monitor.active_run
+    kept = "memory only" if run is not None and run.store.in_memory else shown(monitor.run_path)
+    told += f"; the run is kept in {kept}{_and_delivered(monitor)}"
     if sys.stderr is not None:
         with contextlib.suppress(OSError, ValueError):  # nobody has to listen
             print(told, file=sys.stderr)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 OPEN: list[QuantumMonitor] = []
 
 _ending: str | None = None
+_ended_by: str | None = None
 
 
 def current_monitor() -> QuantumMonitor | None:
@@ -21,16 +22,19 @@ def current_monitor() -> QuantumMonitor | None:
     return next((monitor for monitor in reversed(OPEN) if monitor.is_running), None)
 
 
-def end_as(status: str) -> None:
-    """Have what is open at exit end so: whoever ran the script has seen how it ended."""
-    global _ending  # noqa: PLW0603 - a process ends once
-    _ending = status
+def end_as(status: str, ended_by: str | None = None) -> None:
+    """Have what is open at exit end so: whoever ran the script has seen how it ended, and by what."""
+    global _ending, _ended_by
+    _ending, _ended_by = status, ended_by
 
 
 def close_all(status: str | None = None) -> None:
     """End what is still open, as the process ends unless a status is given."""
     status = status or _ending or _status_at_exit()
     for monitor in OPEN.copy():
+        run = monitor.active_run
+        if _ended_by is not None and run is not None and run.process == os.getpid():
+            run.store.describe(ended_by=_ended_by)
         if status != "completed":
             monitor.end_run(status)
         with contextlib.suppress(KeyboardInterrupt):  # whoever does not want to wait for the last scrape

@@ -23,6 +23,8 @@ from quantum_monitor import process
 
 _FATAL = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 _STDIN = "-"
+_ANNOTATIONS: dict[str, Any] = {"__annotations__": {}} if sys.version_info < (3, 14) else {}
+"""What Python has in ``__main__`` from the start, until it came to make annotations when somebody asks."""
 _LOADED_BEFORE = r".* found in sys\.modules after import of package"
 
 
@@ -58,13 +60,13 @@ class Script:
         What is open at exit ends as it does: completed, failed, or stopped by Ctrl-C or by a signal that kills.
         """
         main = ModuleType("__main__")
-        main.__dict__.update({"__builtins__": builtins, **self.main})
+        main.__dict__.update({"__builtins__": builtins, **_ANNOTATIONS, **self.main})
         sys.modules["__main__"] = main
         _end_runs_when_killed()
         try:
             self.run()
         except BaseException as error:
-            process.end_as(_status(error))
+            process.end_as(_status(error), _ended_by(error))
             _show_tracebacks_as_python_does()
             raise
         process.end_as("completed")
@@ -167,6 +169,15 @@ def _status(error: BaseException) -> str:
     code = error.code
     # Of a number, the system sees the last byte.
     return "completed" if code is None or (isinstance(code, int) and code & 0xFF == 0) else "failed"
+
+
+def _ended_by(error: BaseException) -> str | None:
+    """What ended a script, for its run: no message, which may hold secrets."""
+    if not isinstance(error, SystemExit):
+        return type(error).__name__
+    if error.code is None or error.code == 0:
+        return None
+    return f"exit status {error.code & 0xFF if isinstance(error.code, int) else 1}"
 
 
 def _show_tracebacks_as_python_does() -> None:

@@ -673,6 +673,9 @@ def test_the_training_is_started_again_from_where_its_script_is(write_run: Write
     assert shlex.split(page.commands[-1]) == ["python", "./-cprint(1)"]
     assert "Train again, from the folder of the script; the arguments of the script were not recorded" in page.text
     assert "Train again" not in report(write_run(environment={"script": "a\nb"}))
+    page = Page(report(write_run(environment={"script": "vqe.py"}, command="run", ended_by="ValueError")))
+    assert shlex.split(page.commands[-1]) == ["quantum-monitor", "run", "vqe.py"]
+    assert "Ended by ValueError" in page.text
 
 
 @pytest.mark.parametrize("format_", ["html", "md"])

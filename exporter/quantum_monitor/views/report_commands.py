@@ -158,4 +158,5 @@ def _training(info: Mapping[str, Any]) -> Iterator[Command]:
     name = without_folders(script)
     start = "the folder of the script" if Path(name).name == name else "the top of its checkout"
     what = f"Train again{at}, from {start}; the arguments of the script were not recorded:"
-    yield Command(what, shlex.join(("python", _no_option(name))))
+    start_with = ("quantum-monitor", "run") if info.get("command") == "run" else ("python",)
+    yield Command(what, shlex.join((*start_with, _no_option(name))))

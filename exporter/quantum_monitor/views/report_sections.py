@@ -46,6 +46,7 @@ def heading(facts: Facts) -> Heading:
         "Run id": _told(info.get("run_id")),
         "Start": None if begin is None else moment(begin),
         "End" if end is not None else "Last record": None if until is None else moment(until),
+        "Ended by": _told(info.get("ended_by")),
         "Duration": None if begin is None or until is None else duration(max(0.0, until - begin)),
     }
     return Heading(_name(facts), facts.status, _STATUSES.get(facts.status, ""), Pairs(entries))
