@@ -183,13 +183,25 @@ def test_a_script_ends_as_under_python_when_it(ending: str) -> None:
 
 @pytest.mark.parametrize(
     ("source", "ended_by"),
-    [("raise KeyError('secret')", "KeyError"), ("raise SystemExit(3)", "exit status 3"), ("", None)],
+    [
+        ("raise KeyError('secret')", "KeyError"),
+        ("raise SystemExit(3)", "exit status 3"),
+        ("raise SystemExit('secret')", "exit status 1"),
+        ("raise SystemExit(256)", None),
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGTERM)", "SIGTERM"),
+    ],
 )
 def test_the_run_keeps_what_ended_the_script_and_no_message(source: str, ended_by: str | None) -> None:
     ended([*RUN, script(source)])
     (run,) = runs()
     assert (run.info.get("ended_by"), run.info["command"]) == (ended_by, "run")
     assert "secret" not in (run.directory / "run.json").read_text()
+
+
+def test_a_run_keeps_the_module_that_it_is_of() -> None:
+    script("", "pkg/inner.py")
+    ended([*RUN, "-m", "pkg.inner"])
+    assert [run.info["module"] for run in runs()] == ["pkg.inner"]
 
 
 def test_ctrl_c_ends_a_waiting_script_as_under_python() -> None:

@@ -115,7 +115,7 @@ def _start(given: argparse.Namespace, script: Script) -> None:
     monitor.start_run(given.name)
     run = monitor.active_run
     if run is not None:
-        run.store.describe(command="run")
+        run.store.describe(command="run", **({"module": script.module} if script.module else {}))
     _say_where(monitor)
 
 

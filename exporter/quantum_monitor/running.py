@@ -48,11 +48,13 @@ class Script:
         name: what a run of it is called after.
         run: runs it, with ``__main__`` in place.
         main: what ``__main__`` holds at first.
+        module: the module that it is, where it was named as one.
     """
 
     name: str
     run: Callable[[], object]
     main: Mapping[str, Any] = field(default_factory=dict)
+    module: str | None = None
 
     def __call__(self) -> int:
         """Run it as ``__main__``; what it raises goes through, its exit and an interrupt included.
@@ -113,7 +115,7 @@ def module(name: str, arguments: list[str]) -> Script:
     _find(lambda: runpy._get_module_details(name, runpy._Error))  # type: ignore[attr-defined]
     if is_ours:  # under `python` there would be nothing to warn of
         warnings.filterwarnings("ignore", _LOADED_BEFORE, RuntimeWarning)
-    return Script(name, lambda: _run_module(name, named=True))
+    return Script(name, lambda: _run_module(name, named=True), module=name)
 
 
 def _compiled(name: str, source: bytes, filename: str, main: Mapping[str, Any]) -> Script:
@@ -173,10 +175,10 @@ def _status(error: BaseException) -> str:
 
 def _ended_by(error: BaseException) -> str | None:
     """What ended a script, for its run: no message, which may hold secrets."""
+    if _status(error) == "completed":
+        return None
     if not isinstance(error, SystemExit):
         return type(error).__name__
-    if error.code is None or error.code == 0:
-        return None
     return f"exit status {error.code & 0xFF if isinstance(error.code, int) else 1}"
 
 
@@ -210,6 +212,7 @@ def _end_runs_when_killed() -> None:
 def _die(number: int, _frame: FrameType | None) -> None:
     signal.signal(number, signal.SIG_DFL)  # first: who sends it twice does not want to wait
     try:
+        process.end_as("stopped", signal.Signals(number).name)
         process.close_all("stopped")
     finally:
         os.kill(os.getpid(), number)

@@ -37,6 +37,7 @@ WriteRun = Callable[..., StoredRun]
 NewMonitor = Callable[..., QuantumMonitor]
 BEGIN = 1_700_000_000.0
 HOSTILE = "<img src=x onerror=alert(1)>"
+_MISSING = "Absent quantities, and the call that brings each"
 
 DIES_IN_THE_MIDDLE = """
 import os, signal, sys
@@ -237,9 +238,31 @@ def test_each_end_is_told_in_words(write_run: WriteRun, status: str) -> None:
     assert page.facts["Duration"] == "0.5 s"
 
 
+@pytest.mark.parametrize(
+    ("status", "ended_by", "told"),
+    [
+        ("failed", "ValueError", "The training ended with an error: ValueError."),
+        ("stopped", "SIGTERM", "by hand or by a signal: SIGTERM."),
+        ("completed", "ValueError", "The training ended by itself."),
+        ("failed", ["x"], "The training ended with an error."),
+    ],
+)
+def test_what_ended_a_run_is_named_where_it_is_known(
+    write_run: WriteRun, status: str, ended_by: object, told: str
+) -> None:
+    assert told in Page(report(write_run(status=status, ended_by=ended_by))).text
+
+
+def test_nothing_of_circuits_is_asked_for_where_they_are_counted_automatically(write_run: WriteRun) -> None:
+    missing = dict(Page(report(write_run(instrumented=True))).tables[_MISSING][1:])
+    assert "log_circuit_execution" not in " ".join(missing.values())
+    assert missing["Hardware status"].startswith("poll_backends(backend)")
+    assert missing["Hardware error rates"].startswith("poll_backends(backend)")
+
+
 def test_a_run_without_records_says_so_and_names_every_call_that_would_help(write_run: WriteRun) -> None:
     page = Page(report(write_run()))
-    missing = dict(page.tables["Absent quantities, and the call that brings each"][1:])
+    missing = dict(page.tables[_MISSING][1:])
     assert {"Loss", "Fidelity", "Gradients", "Cost", "Queue time", "Shots", "Hardware status", "Artifacts"} <= {
         *missing
     }
@@ -258,7 +281,7 @@ def test_what_was_measured_is_not_called_missing(write_run: WriteRun) -> None:
         Record("backend", BEGIN, None, {"up": 1.0, "error_ratio_2q": 0.1}, {"backend": "b"}),
         params={"seed": 7},
     )
-    missing = {row[0] for row in Page(report(run)).tables["Absent quantities, and the call that brings each"][1:]}
+    missing = {row[0] for row in Page(report(run)).tables[_MISSING][1:]}
     measured = {
         "Loss",
         "Gradients",
@@ -673,9 +696,10 @@ def test_the_training_is_started_again_from_where_its_script_is(write_run: Write
     assert shlex.split(page.commands[-1]) == ["python", "./-cprint(1)"]
     assert "Train again, from the folder of the script; the arguments of the script were not recorded" in page.text
     assert "Train again" not in report(write_run(environment={"script": "a\nb"}))
-    page = Page(report(write_run(environment={"script": "vqe.py"}, command="run", ended_by="ValueError")))
-    assert shlex.split(page.commands[-1]) == ["quantum-monitor", "run", "vqe.py"]
-    assert "Ended by ValueError" in page.text
+    page = Page(report(write_run(environment={"script": "-vqe.py"}, command="run")))
+    assert shlex.split(page.commands[-1]) == ["quantum-monitor", "run", "./-vqe.py"]
+    page = Page(report(write_run(command="run", module="vqe.train")))
+    assert shlex.split(page.commands[-1]) == ["quantum-monitor", "run", "-m", "vqe.train"]
 
 
 @pytest.mark.parametrize("format_", ["html", "md"])

@@ -153,10 +153,15 @@ def _training(info: Mapping[str, Any]) -> Iterator[Command]:
     script, git = known.get("script"), known.get("git")
     commit = str(git.get("commit", ""))[:12] if isinstance(git, Mapping) else ""
     at = f" at commit {commit}" if commit.isalnum() else ""
+    by_us, module = info.get("command") == "run", info.get("module")
+    if by_us and isinstance(module, str) and module and module.isprintable():
+        what = f"Train again{at}, from the folder where it was started; its arguments were not recorded:"
+        yield Command(what, _line("run", "-m", module))
+        return
     if not isinstance(script, str) or not script or not script.isprintable():
         return
     name = without_folders(script)
     start = "the folder of the script" if Path(name).name == name else "the top of its checkout"
     what = f"Train again{at}, from {start}; the arguments of the script were not recorded:"
-    start_with = ("quantum-monitor", "run") if info.get("command") == "run" else ("python",)
-    yield Command(what, shlex.join((*start_with, _no_option(name))))
+    path = _no_option(name)
+    yield Command(what, _line("run", path) if by_us else shlex.join(("python", path)))

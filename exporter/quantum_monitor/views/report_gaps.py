@@ -18,6 +18,7 @@ class Measurable(NamedTuple):
 
 
 _STEP = "log_training_step(loss, gradients, parameters, step)"
+_POLL = "poll_backends(backend)"
 
 CATALOGUE = (
     Measurable("Loss", "training", ("loss",), _STEP),
@@ -40,8 +41,13 @@ CATALOGUE = (
     ),
     Measurable("Shots", "circuit", ("shots",), "log_circuit_execution(circuit, seconds, shots=1000)"),
     Measurable("Depth and gates", "circuit", ("depth", "gates"), "log_circuit_execution(circuit, seconds)"),
-    Measurable("Hardware status", "backend", ("up",), "log_backend_status(name, up=True, pending_jobs=3)"),
-    Measurable("Hardware error rates", "backend", (), 'log_backend_status(name, up=True, error_rates={"2q": 0.01})'),
+    Measurable("Hardware status", "backend", ("up",), f"{_POLL}, or log_backend_status(name, up=True, pending_jobs=3)"),
+    Measurable(
+        "Hardware error rates",
+        "backend",
+        (),
+        f'{_POLL}, or log_backend_status(name, up=True, error_rates={{"2q": 0.01}})',
+    ),
     Measurable("Process and machine", "system", ("cpu_ratio", "process_cpu_ratio"), "start_realtime_monitoring()"),
 )
 _DESCRIBED = {

@@ -17,6 +17,7 @@ from quantum_monitor.views.report_model import Chapter, Heading, Pairs, Paragrap
 from quantum_monitor.views.words import Cell, Code, duration, moment, number
 
 _ARTIFACTS_AT_MOST = 500
+_CAUSE_AT_MOST = 100
 
 _STATUSES = {
     "completed": "The training ended by itself.",
@@ -46,10 +47,17 @@ def heading(facts: Facts) -> Heading:
         "Run id": _told(info.get("run_id")),
         "Start": None if begin is None else moment(begin),
         "End" if end is not None else "Last record": None if until is None else moment(until),
-        "Ended by": _told(info.get("ended_by")),
         "Duration": None if begin is None or until is None else duration(max(0.0, until - begin)),
     }
-    return Heading(_name(facts), facts.status, _STATUSES.get(facts.status, ""), Pairs(entries))
+    return Heading(_name(facts), facts.status, _ending(facts), Pairs(entries))
+
+
+def _ending(facts: Facts) -> str:
+    """How it ended in a sentence, and of what as far as it is known."""
+    sentence, cause = _STATUSES.get(facts.status, ""), facts.info.get("ended_by")
+    if facts.status not in ("failed", "stopped") or not isinstance(cause, str) or not cause:
+        return sentence
+    return f"{sentence.removesuffix('.')}: {cause[:_CAUSE_AT_MOST]}."
 
 
 def environment(facts: Facts) -> Chapter:
