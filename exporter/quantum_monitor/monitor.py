@@ -330,9 +330,8 @@ class QuantumMonitor:
     def _leave(self) -> None:
         tracking.leave()
         self._page.stop()
-        poller, self._poller = self._poller, None  # a monitor that is started again polls anew
-        if poller is not None:
-            poller.close()
+        if self._poller is not None:
+            self._poller.close()
         self.stop_realtime_monitoring()
         self._exporter.judge_no_more(self.alert_system)
         self.alert_system.close()

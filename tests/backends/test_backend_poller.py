@@ -7,7 +7,7 @@ import logging
 import os
 import statistics
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -345,13 +345,3 @@ def test_the_example_of_the_page_polls() -> None:
     monitor, backend = names["monitor"], names["backend"]
     eventually(lambda: backend.name in monitor.hardware_status())
     monitor.close()
-
-
-def test_a_monitor_that_was_closed_and_is_started_again_polls_again(new_monitor: Callable[..., QuantumMonitor]) -> None:
-    backend = GenericBackendV2(2, seed=1)
-    monitor = new_monitor()
-    monitor.poll_backends(backend)
-    monitor.close()
-    monitor.start_run("again")
-    monitor.poll_backends(GenericBackendV2(3, seed=1))
-    eventually(lambda: "generic_backend_3q" in monitor.hardware_status())
